@@ -1,1 +1,23 @@
+"""Envoy's ext_proc conversation, in terms of the director: one exchange for each HTTP request."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from signalbox.director import Director
+from signalbox.extproc.exchange import Exchange, Terms
+from signalbox.wire import Accept, Call
+
+__all__ = ["PROCESS", "Exchange", "Terms", "picker_routes"]
+
+PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
+
+
+def picker_routes(director: Director, clock: Callable[[], float], terms: Terms | None = None) -> Mapping[str, Accept]:
+    """Return the gRPC methods of an endpoint picker: one, ``Process``."""
+    shared = terms or Terms()
+
+    def accept(call: Call) -> Exchange:
+        return Exchange(call, director, clock, shared)
+
+    return {PROCESS: accept}

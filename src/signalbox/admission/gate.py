@@ -1,0 +1,40 @@
+"""Refuse sheddable work while no endpoint has room for it.
+
+A request with a priority below zero is refused when no candidate is within the capacity thresholds (the guide
+release's rule for Sheddable). Requests of priority zero and above are always admitted: they wait in a server's queue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from signalbox.pool import Rows
+from signalbox.scheduling import Cycle
+from signalbox.scheduling.filters import HasCapacity
+
+
+@dataclass(frozen=True, slots=True)
+class Shed:
+    """A refusal: why, and after how many seconds to try again."""
+
+    reason: str
+    retry_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class SheddableGate:
+    """Admits or sheds one request at a time, by the capacity filter the scheduling tree uses."""
+
+    capacity: HasCapacity
+    retry_after: int = 1
+    """Seconds a refused client is asked to wait. Queues of servers turn over in about a second."""
+
+    def admit(self, cycle: Cycle, rows: Rows) -> Shed | None:
+        """Return ``None`` to admit, or the refusal."""
+        if cycle.priority >= 0 or len(self.capacity.keep(cycle, rows)):
+            return None
+        return Shed(
+            f"all {len(rows)} endpoints have more than {self.capacity.queue:g} requests waiting or more than"
+            f" {self.capacity.kv_cache:.0%} of their KV cache in use, and this request is sheddable",
+            self.retry_after,
+        )

@@ -1,0 +1,67 @@
+"""``signalbox epp``: check the options, find the pool, run the picker."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import uvloop
+
+from signalbox.cli.epp_options import EppOptions
+from signalbox.cli.picker import Picker
+from signalbox.observability import configure_logging, level_of_verbosity
+from signalbox.pool import Pool
+from signalbox.resources import InferencePool
+from signalbox.sources import DirectorySource, ManifestReader
+
+
+class UsageError(Exception):
+    """The picker cannot start as asked; the message says what to change."""
+
+
+def run(options: EppOptions) -> int:
+    """Run until stopped; return the exit code: 0, 1 when a port cannot be had, 2 for options that make no sense."""
+    try:
+        level = level_of_verbosity(options.verbosity)
+        configure_logging(level, "console" if options.log_format == "console" else "json")
+        if options.log_format not in ("json", "console"):
+            raise UsageError(f"--log-format {options.log_format}: use json or console")
+        name = find_pool(options)
+        pool = Pool(name, options.pool_namespace)
+        assert options.source is not None  # find_pool refuses to go on without it
+        source = DirectorySource(options.source, pool)
+        source.load()
+        uvloop.run(Picker(options, source, pool, os.environ).run())
+    except (UsageError, ValueError) as error:
+        print(f"signalbox epp: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"signalbox epp: {error.strerror or error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def find_pool(options: EppOptions) -> str:
+    """Return the pool's name: the one given, or the only one in the source.
+
+    Raises:
+        UsageError: no source, a source that is no directory, or no name where the source does not settle it.
+    """
+    if options.source is None:
+        raise UsageError(
+            "--source DIR is missing: give the directory that holds the InferencePool, its models and its Pods as YAML"
+            " (watching a Kubernetes API server is not built yet)"
+        )
+    if not options.source.is_dir():
+        raise UsageError(f"--source {options.source}: no such directory")
+    if options.pool_name is not None:
+        return options.pool_name
+    pools = [
+        resource.metadata.name
+        for resource in ManifestReader([options.source]).read().resources
+        if isinstance(resource, InferencePool) and resource.metadata.namespace == options.pool_namespace
+    ]
+    if len(pools) == 1:
+        return pools[0]
+    found = f"holds {len(pools)} of namespace {options.pool_namespace}: {', '.join(pools)}" if pools else "holds none"
+    raise UsageError(f"--pool-name NAME is missing: {options.source} {found}")

@@ -1,0 +1,166 @@
+"""The ``signalbox`` command: the only place that wires rooms together.
+
+Each command imports what it needs when it runs, so that ``signalbox lora-syncer`` in a sidecar does not pay for numpy
+or protobuf.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from signalbox import __version__
+from signalbox.cli.epp_options import EppOptions, default_namespace
+
+app = typer.Typer(
+    name="signalbox",
+    help=(
+        "An inference gateway for self-hosted LLMs: the Gateway API Inference Extension in Python.\n\n"
+        "Start with: signalbox up examples/get-started"
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"signalbox {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def signalbox(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Set up what all commands share: nothing yet but --version."""
+
+
+@app.command()
+def up(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="YAML files or directories of Kubernetes manifests.", show_default=False)
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Where the first HTTP listener of the Gateway is served.")
+    ] = 8080,
+    host: Annotated[
+        str, typer.Option(help="Address the gateway listens on; 0.0.0.0 for other machines too.")
+    ] = "127.0.0.1",
+    server: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Use this real OpenAI-compatible server instead of simulated ones (repeatable).", show_default=False
+        ),
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(min=0.01, help="Run the simulated servers this many times faster than real time.")
+    ] = 1.0,
+    body_limit: Annotated[int, typer.Option(min=1, help="Largest request body in MiB; larger ones get 413.")] = 32,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(help="Keep state and logs here instead of in a temporary directory.", show_default=False),
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Plain lines even on a terminal.")] = False,
+) -> None:
+    """Run Kubernetes manifests on this machine: a real Envoy, the endpoint picker, simulated or real model servers.
+
+    Every YAML document under PATHS is read; saving a file does what kubectl apply does in a cluster. Without PATHS,
+    --server URL alone makes a complete gateway for that server. Ctrl-C stops everything.
+    """
+    from signalbox.gateway.up import UpOptions, run
+
+    options = UpOptions(
+        paths=tuple(paths or ()),
+        port=port,
+        listen_host=host,
+        servers=tuple(server or ()),
+        speed=speed,
+        body_limit=body_limit * 1024 * 1024,
+        state_dir=state_dir,
+        plain=plain,
+    )
+    raise typer.Exit(run(options))
+
+
+@app.command()
+def epp(
+    source: Annotated[
+        Path | None,
+        typer.Option(help="Directory with the pool, its models and its Pods as YAML; watched.", show_default=False),
+    ] = None,
+    pool_name: Annotated[
+        str | None, typer.Option(help="The InferencePool to pick endpoints for.", show_default=False)
+    ] = None,
+    pool_namespace: Annotated[
+        str | None,
+        typer.Option(help="Its namespace; NAMESPACE from the environment, else default.", show_default=False),
+    ] = None,
+    grpc_host: Annotated[str, typer.Option(help="Address all three ports listen on.")] = "0.0.0.0",
+    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="ext_proc.")] = 9002,
+    grpc_health_port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC health.")] = 9003,
+    metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Prometheus metrics.")] = 9090,
+    refresh_metrics_interval: Annotated[
+        float, typer.Option(min=0.001, help="Seconds between two scrapes of a model server; stretched under load.")
+    ] = 0.05,
+    drain_seconds: Annotated[float, typer.Option(min=0, help="How long SIGTERM waits for requests in flight.")] = 30.0,
+    body_limit: Annotated[int, typer.Option(min=1, help="Largest request body in MiB; larger ones get 413.")] = 32,
+    verbosity: Annotated[int, typer.Option("-v", min=0, max=9, help="2 is normal, 4 logs every decision.")] = 2,
+    log_format: Annotated[str, typer.Option("--log-format", "--zap-encoder", help="json or console.")] = "json",
+) -> None:
+    """Run an endpoint picker: Envoy asks it over ext_proc which model server should take each request.
+
+    The guide's thresholds are read from KV_CACHE_THRESHOLD, QUEUE_THRESHOLD_CRITICAL, QUEUING_THRESHOLD_LORA and
+    LORA_AFFINITY_THRESHOLD; USE_STREAMING=false makes BUFFERED the mode of gateways that name none.
+    """
+    from signalbox.cli.epp import run
+
+    options = EppOptions(
+        source=source,
+        pool_name=pool_name,
+        pool_namespace=pool_namespace or default_namespace(),
+        host=grpc_host,
+        grpc_port=grpc_port,
+        health_port=grpc_health_port,
+        metrics_port=metrics_port,
+        scrape_interval=refresh_metrics_interval,
+        drain_seconds=drain_seconds,
+        body_limit=body_limit * 1024 * 1024,
+        verbosity=verbosity,
+        log_format=log_format,
+    )
+    raise typer.Exit(run(options))
+
+
+@app.command("lora-syncer", context_settings=_PASS_ON, add_help_option=False)
+def lora_syncer(context: typer.Context) -> None:
+    """Load and unload LoRA adapters as a mounted ConfigMap says (a sidecar of a vLLM server)."""
+    from signalbox.adapters import run
+
+    raise typer.Exit(run(context.args))
+
+
+@app.command(context_settings=_PASS_ON, add_help_option=False)
+def modelserver(context: typer.Context) -> None:
+    """Run one simulated vLLM server; takes vLLM's own arguments."""
+    from signalbox.modelserver import run
+
+    raise typer.Exit(run(context.args))
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app(prog_name="signalbox")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,60 @@
+"""What comes in to the director and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from signalbox.director.events import Ticket
+from signalbox.payloads import error_body
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One request as a proxy hands it over, complete with its body."""
+
+    path: str
+    body: bytes | None
+    """``None`` for a request without a body, such as ``GET /v1/models``."""
+    request_id: str = ""
+    objective: str | None = None
+    """Value of ``x-gateway-inference-objective``."""
+    rewrite: str | None = None
+    """Value of ``x-gateway-model-name-rewrite``."""
+    subset: tuple[str, ...] | None = None
+    """The endpoints the proxy allows (``ip:port`` or ``ip``); ``None`` where it says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """Where the request goes: ``destination`` is a comma list of ``ip:port``, best first."""
+
+    destination: str
+    body: bytes | None
+    """The body to send on, or ``None`` to leave it as it came."""
+    ticket: Ticket | None
+    """``None`` for requests without a body: they are not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why the request goes nowhere. ``code`` is the reference's error code; ``body`` is OpenAI-style JSON."""
+
+    status: int
+    code: str
+    message: str
+    body: bytes
+    retry_after: int | None = None
+
+
+def refuse(
+    status: int,
+    code: str,
+    message: str,
+    *,
+    type: str,
+    error_code: str,
+    param: str | None = None,
+    retry_after: int | None = None,
+) -> Refused:
+    """Build a refusal whose body names the reason as OpenAI's clients expect it."""
+    return Refused(status, code, message, error_body(message, type=type, code=error_code, param=param), retry_after)

@@ -1,0 +1,112 @@
+"""Token usage and errors as the different APIs write them.
+
+OpenAI: ``usage`` with ``prompt_tokens`` and ``completion_tokens``. OpenAI Responses: ``input_tokens`` and
+``output_tokens``, in streams under ``response``. Anthropic: the same two names, in streams first under ``message``
+and then at the top, and with tokens read from or written to the cache counted beside ``input_tokens``, not in it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from signalbox.payloads.usage import Usage
+
+_NOTHING = Raw(b"")
+_USAGE_KEY = re.compile(rb'"usage"\s*:\s*(?=\{)')
+_USAGE_BYTES = 64 * 1024  # far longer than any usage object
+_CANDIDATES = 8
+
+
+class _Envelope(msgspec.Struct):
+    type: Any = None
+    usage: Any = None
+    error: Any = None
+    response: Raw = _NOTHING
+    message: Raw = _NOTHING
+
+
+_DECODER = msgspec.json.Decoder(_Envelope)
+
+
+class UsageReport:
+    """What has been reported so far; of several reports the last one counts, number by number."""
+
+    __slots__ = ("_cached", "_cached_apart", "_completion", "_prompt", "_written", "error")
+
+    def __init__(self) -> None:
+        self.error = False
+        """An ``error`` object or an event of type ``error`` was seen."""
+        self._prompt: int | None = None
+        self._completion: int | None = None
+        self._cached: int | None = None
+        self._cached_apart: int | None = None
+        self._written: int | None = None
+
+    def read(self, payload: bytes) -> bool:
+        """Read one JSON object; return whether it was one. Never raises."""
+        try:
+            self._take(_DECODER.decode(payload), nested=True)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+        return True
+
+    def read_tail(self, text: bytes) -> None:
+        """Look for the last usage object in JSON whose beginning is lost or whose end never came."""
+        for match in list(_USAGE_KEY.finditer(text))[: -_CANDIDATES - 1 : -1]:
+            head = text[match.end() : match.end() + _USAGE_BYTES].decode("utf-8", "replace")
+            try:
+                usage, _ = json.JSONDecoder().raw_decode(head)
+            except (ValueError, RecursionError):
+                continue
+            self._take_usage(usage)
+            return
+
+    def usage(self) -> Usage | None:
+        """Return the totals; ``None`` when no report named a token count."""
+        if self._prompt is None and self._completion is None:
+            return None
+        prompt, cached = self._prompt or 0, self._cached
+        if self._cached_apart is not None:
+            prompt += self._cached_apart + (self._written or 0)
+            cached = self._cached_apart
+        return Usage(prompt, self._completion or 0, cached)
+
+    def _take(self, envelope: _Envelope, nested: bool) -> None:
+        if envelope.error or envelope.type == "error":
+            self.error = True
+        if envelope.usage is not None:
+            self._take_usage(envelope.usage)
+        if nested:
+            for inner in (envelope.response, envelope.message):
+                if len(inner) and memoryview(inner)[0] == ord("{"):
+                    self._take(_DECODER.decode(inner), nested=False)
+
+    def _take_usage(self, usage: Any) -> None:
+        if not isinstance(usage, dict):
+            return
+        for count in _counts(usage, "prompt_tokens", "input_tokens"):
+            self._prompt = count
+        for count in _counts(usage, "completion_tokens", "output_tokens"):
+            self._completion = count
+        for name in ("prompt_tokens_details", "input_tokens_details"):
+            details = usage.get(name)
+            if isinstance(details, dict):
+                for count in _counts(details, "cached_tokens"):
+                    self._cached = count
+        for count in _counts(usage, "cache_read_input_tokens"):
+            self._cached_apart = count
+        for count in _counts(usage, "cache_creation_input_tokens"):
+            self._written = count
+
+
+def _counts(values: dict[Any, Any], *names: str) -> Iterator[int]:
+    for name in names:
+        value = values.get(name)
+        if type(value) is int and value >= 0:
+            yield value

@@ -1,0 +1,169 @@
+"""What a request body asks for."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import Raw
+
+from signalbox.payloads import prompts
+from signalbox.payloads.errors import PayloadError
+from signalbox.payloads.members import Members, read_members, spans
+
+_API_BY_LAST_SEGMENT = {
+    "completions": "completions",
+    "embeddings": "embeddings",
+    "responses": "responses",
+    "messages": "messages",
+    "generate": "generate",
+}
+
+_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_EMPTY_LIST = re.compile(rb"\[\s*\]")
+
+
+class Request(msgspec.Struct, frozen=True):
+    """The fields of a body that routing needs, and the body itself."""
+
+    api: str
+    """``completions``, ``chat``, ``embeddings``, ``responses``, ``messages`` (Anthropic), ``generate`` or ``other``."""
+    model: str
+    stream: bool
+    max_tokens: int | None
+    """The most tokens the client wants back; ``None`` when it does not say."""
+    prompt_chars: int
+    """Size of the prompt text in UTF-8 bytes, for token estimates: see `signalbox.payloads.prompts`."""
+    body: bytes
+    members: Members
+    """The top-level members of ``body``, undecoded: a place to read further fields from."""
+
+    def with_model(self, name: str) -> bytes:
+        """Return the body with ``name`` as the value of every top-level ``model``; no other byte changes."""
+        quoted = msgspec.json.encode(name)
+        body = memoryview(self.body)
+        pieces: list[bytes | memoryview] = []
+        copied = 0
+        for start, end in spans(self.body, self.members, "model"):
+            pieces += (body[copied:start], quoted)
+            copied = end
+        pieces.append(body[copied:])
+        return b"".join(pieces)
+
+
+def api_of(path: str) -> str:
+    """Return which API a request path belongs to, by its ending; a query string does not count."""
+    head, _, last = path.partition("?")[0].rstrip("/").rpartition("/")
+    if last == "completions" and head.endswith("/chat"):
+        return "chat"
+    return _API_BY_LAST_SEGMENT.get(last, "other")
+
+
+def read_request(path: str, body: bytes) -> Request:
+    """Read what routing needs from a JSON body sent to ``path``.
+
+    Of repeated fields the last one counts, as in Python's ``json``. Raises `PayloadError` (400) when the body is not
+    a JSON object, when ``model`` is missing, not a string or empty, or when the API's prompt field is missing.
+    Strings that routing does not read are not checked for valid UTF-8: the model server does that.
+    """
+    members = read_members(body)
+    fields = {key.name: value for key, value in members.items()}
+    api = api_of(path)
+    model = _model(body, members, fields)
+    _require_prompt(api, fields)
+    stream = fields.get("stream")
+    return Request(
+        api=api,
+        model=model,
+        stream=stream is not None and bytes(stream) == b"true",
+        max_tokens=_max_tokens(api, fields),
+        prompt_chars=_prompt_size(api, fields),
+        body=body,
+        members=members,
+    )
+
+
+def _model(body: bytes, members: Members, fields: dict[str, Raw]) -> str:
+    raw = fields.get("model")
+    text = b"null" if raw is None else bytes(raw)
+    if text == b"null":
+        raise PayloadError(400, "the request body has no model: set the field 'model' to a model's name", "model")
+    if not text.startswith(b'"'):
+        raise PayloadError(400, "the field 'model' must be a string", "model")
+    if b"\\" in text:
+        # The members may come from a copy of the body without surrogates: read the name where the client wrote it.
+        *_, (start, end) = spans(body, members, "model")
+        text = body[start:end]
+    try:
+        name = msgspec.json.decode(text, type=str)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise PayloadError(400, "the field 'model' is not valid Unicode text", "model") from None
+    if not name:
+        raise PayloadError(400, "the field 'model' must not be empty", "model")
+    return name
+
+
+def _require_prompt(api: str, fields: dict[str, Raw]) -> None:
+    if api == "completions":
+        if not (_given(fields, "prompt") or _given(fields, "prompt_embeds")):
+            raise PayloadError(400, "a completion request needs the field 'prompt'", "prompt")
+    elif api in {"chat", "messages"}:
+        if not _given(fields, "messages"):
+            raise PayloadError(400, "the request needs the field 'messages'", "messages")
+        messages = bytes(fields["messages"])
+        if not messages.startswith(b"["):
+            raise PayloadError(400, "the field 'messages' must be a list", "messages")
+        if _EMPTY_LIST.match(messages):
+            raise PayloadError(400, "the field 'messages' must hold at least one message", "messages")
+    elif api == "embeddings":
+        # vLLM also embeds a conversation given as messages.
+        if not (_given(fields, "input") or _given(fields, "messages")):
+            raise PayloadError(400, "an embeddings request needs the field 'input'", "input")
+    elif api == "responses" and not _given(fields, "input"):
+        raise PayloadError(400, "a responses request needs the field 'input'", "input")
+
+
+def _given(fields: dict[str, Raw], name: str) -> bool:
+    value = fields.get(name)
+    return value is not None and not (len(value) == 4 and bytes(value) == b"null")
+
+
+def _max_tokens(api: str, fields: dict[str, Raw]) -> int | None:
+    for name in _LIMITS:
+        value = fields.get(name)
+        if value is not None and (limit := _count(value)) is not None:
+            return limit
+    if api == "generate" and "sampling_params" in fields:
+        # vLLM's and SGLang's native forms keep the limit among the sampling parameters.
+        try:
+            sampling = msgspec.json.decode(fields["sampling_params"], type=dict[str, Raw])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        for name in ("max_tokens", "max_new_tokens"):
+            if name in sampling:
+                return _count(sampling[name])
+    return None
+
+
+def _count(value: Raw) -> int | None:
+    """A count of tokens; values no server would take (negative, fractional, absurdly long) are no limit."""
+    text = bytes(value)
+    return int(text) if len(text) <= 12 and text.isdigit() else None
+
+
+def _prompt_size(api: str, fields: dict[str, Raw]) -> int:
+    get = fields.get
+    if api == "completions":
+        return prompts.text_size(get("prompt"))
+    if api in {"chat", "messages"}:
+        tools = get("tools")
+        size = prompts.conversation_size(get("messages")) + (len(tools) if tools is not None else 0)
+        return size + prompts.conversation_size(get("system"))
+    if api == "responses":
+        tools = get("tools")
+        size = prompts.conversation_size(get("input")) + (len(tools) if tools is not None else 0)
+        return size + prompts.text_size(get("instructions"))
+    if api == "embeddings":
+        return prompts.text_size(get("input")) + prompts.conversation_size(get("messages"))
+    names = ("prompt", "text", "input_ids", "token_ids", "prompt_token_ids", "input")
+    return sum(prompts.text_size(get(name)) for name in names) + prompts.conversation_size(get("messages"))

@@ -1,0 +1,264 @@
+"""The live state of one InferencePool: which endpoints are ready, what they report, what we sent them.
+
+Objects arrive through :meth:`Pool.set_pool`, :meth:`Pool.put` and :meth:`Pool.remove`, from files or from a
+Kubernetes watch alike. An endpoint that leaves keeps its row until the last request we sent it has ended, so that a
+pod whose readiness flaps comes back with its in-flight count intact, and a row is never reused under a request that
+still refers to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from signalbox.pool.catalogue import Catalogue
+from signalbox.pool.columns import Columns, Rows
+from signalbox.pool.endpoints import Endpoint
+from signalbox.pool.readings import Readings
+from signalbox.resources import (
+    InferenceModel,
+    InferenceModelRewrite,
+    InferenceObjective,
+    InferencePool,
+    Key,
+    Pod,
+)
+
+Member = Pod | InferenceModel | InferenceModelRewrite | InferenceObjective
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeMark:
+    """What was in flight when a scrape began."""
+
+    inflight: float
+    tokens: float
+
+
+@dataclass(slots=True)
+class Charge:
+    """One request on one endpoint's account: ``tokens`` are estimated prompt and answer tokens."""
+
+    endpoint: Endpoint
+    tokens: float
+
+
+class Pool:
+    """State of the InferencePool ``namespace``/``name``. Every change is immediate; nothing here waits."""
+
+    def __init__(self, name: str, namespace: str = "default") -> None:
+        self.name = name
+        self.namespace = namespace
+        self.spec: InferencePool | None = None
+        self.columns = Columns()
+        self.catalogue = Catalogue()
+        self._stale = False
+        self._endpoints: tuple[Endpoint, ...] = ()
+        self._rows: Rows = np.empty(0, np.intp)
+        self._version = 0
+        self._by_row: dict[int, Endpoint] = {}
+        self._pods: dict[Key, Pod] = {}
+        self._bound: dict[tuple[str, str, str, int], Endpoint] = {}
+        self._by_address: dict[str, Endpoint] = {}
+        self._by_host: dict[str, list[Endpoint]] = {}
+        self._free: list[int] = list(range(self.columns.size - 1, -1, -1))
+
+    # -- objects ------------------------------------------------------------------------------------------------
+
+    def set_pool(self, spec: InferencePool | None) -> None:
+        """Take the pool's own object, or ``None`` when it was deleted: then there are no endpoints."""
+        self.spec = spec
+        self._stale = True
+
+    def put(self, resource: Member) -> None:
+        """Add or replace a pod, model, rewrite or objective.
+
+        Objects of another namespace and objects whose ``poolRef`` names another pool are removed if they were here,
+        since they have left this pool.
+        """
+        if isinstance(resource, Pod):
+            if resource.metadata.namespace != self.namespace:
+                return
+            self._pods[resource.key] = resource
+            self._stale = True
+        elif resource.metadata.namespace == self.namespace and resource.spec.pool_ref.name == self.name:
+            self.catalogue.put(resource)
+        else:
+            self.catalogue.remove(resource.key)
+
+    def remove(self, key: Key) -> None:
+        """Forget an object; unknown keys are ignored."""
+        if self._pods.pop(key, None) is not None:
+            self._stale = True
+        else:
+            self.catalogue.remove(key)
+
+    # -- endpoints ----------------------------------------------------------------------------------------------
+    # Changes are taken up when somebody looks, so that 1,000 pods becoming ready in one batch are sorted out once.
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The ready endpoints, in row order."""
+        if self._stale:
+            self._refresh()
+        return self._endpoints
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of the ready endpoints, ascending."""
+        if self._stale:
+            self._refresh()
+        return self._rows
+
+    @property
+    def version(self) -> int:
+        """Grows whenever :attr:`endpoints` changes."""
+        if self._stale:
+            self._refresh()
+        return self._version
+
+    def subset(self, hints: tuple[str, ...]) -> Rows:
+        """Rows of the ready endpoints that ``hints`` name: each hint is ``ip:port``, or an ``ip`` for all its ports."""
+        if self._stale:
+            self._refresh()
+        rows: dict[int, None] = {}
+        for hint in hints:
+            endpoint = self._by_address.get(hint)
+            if endpoint is not None:
+                rows[endpoint.row] = None
+            else:
+                for other in self._by_host.get(hint.strip("[]"), ()):
+                    rows[other.row] = None
+        return np.fromiter(sorted(rows), np.intp, len(rows))
+
+    def at(self, address: str) -> Endpoint | None:
+        """Return the ready endpoint at ``ip:port``."""
+        if self._stale:
+            self._refresh()
+        return self._by_address.get(address)
+
+    def endpoint(self, row: int) -> Endpoint:
+        """Return the ready endpoint of ``row``; raises ``KeyError`` where there is none."""
+        return self._by_row[row]
+
+    def _wanted(self) -> list[tuple[str, str, str, int, Pod, str]]:
+        if self.spec is None:
+            return []
+        selector = self.spec.spec.selector.match_labels
+        ports = [port.number for port in self.spec.spec.target_ports]
+        wanted = []
+        for pod in self._pods.values():
+            labels = pod.metadata.labels
+            if not pod.ready or pod.terminating or not pod.status.pod_ip:
+                continue
+            if not selector or any(labels.get(name) != value for name, value in selector.items()):
+                continue
+            for rank, port in enumerate(ports):
+                name = pod.metadata.name if len(ports) == 1 else f"{pod.metadata.name}-rank-{rank}"
+                wanted.append((pod.metadata.namespace, pod.metadata.name, pod.status.pod_ip, port, pod, name))
+        return wanted
+
+    def _refresh(self) -> None:
+        """Bring the rows in line with the pods; keep the row of every endpoint that stays."""
+        self._stale = False
+        present: dict[int, Endpoint] = {}
+        for namespace, pod_name, host, port, pod, name in self._wanted():
+            identity = (namespace, pod_name, host, port)
+            bound = self._bound.get(identity)
+            row = self._take_row() if bound is None else bound.row
+            if bound is None or bound.labels != pod.metadata.labels or bound.name != name:
+                bound = Endpoint(name, namespace, pod_name, host, port, row, dict(pod.metadata.labels))
+                self._bound[identity] = bound
+            present[row] = bound
+        for identity, endpoint in list(self._bound.items()):
+            if endpoint.row not in present and self.columns.inflight[endpoint.row] <= 0:
+                self._free_row(identity, endpoint.row)
+        endpoints = tuple(present[row] for row in sorted(present))
+        self._by_row = present
+        if endpoints != self._endpoints:
+            self._endpoints = endpoints
+            self._rows = np.fromiter(sorted(present), np.intp, len(present))
+            self._by_address = {endpoint.address: endpoint for endpoint in endpoints}
+            self._by_host = {}
+            for endpoint in endpoints:
+                self._by_host.setdefault(endpoint.host, []).append(endpoint)
+            self._version += 1
+
+    def _take_row(self) -> int:
+        if not self._free:
+            first = self.columns.size
+            self.columns.grow()
+            self._free = list(range(self.columns.size - 1, first - 1, -1))
+        return self._free.pop()
+
+    def _free_row(self, identity: tuple[str, str, str, int], row: int) -> None:
+        del self._bound[identity]
+        self.columns.clear(row)
+        self._free.append(row)
+
+    # -- what we sent -------------------------------------------------------------------------------------------
+
+    def acquire(self, endpoint: Endpoint, tokens: float) -> Charge:
+        """Put one request of about ``tokens`` tokens on the endpoint's account."""
+        self.columns.inflight[endpoint.row] += 1
+        self.columns.inflight_tokens[endpoint.row] += tokens
+        return Charge(endpoint, tokens)
+
+    def move(self, charge: Charge, endpoint: Endpoint) -> None:
+        """Move a request to the endpoint that really served it, such as the first fallback."""
+        if endpoint.row != charge.endpoint.row:
+            tokens = charge.tokens
+            self.release(charge)
+            charge.endpoint = self.acquire(endpoint, tokens).endpoint
+            charge.tokens = tokens
+
+    def release(self, charge: Charge) -> None:
+        """Take the request off the account. Call once for each charge."""
+        row = charge.endpoint.row
+        self.columns.inflight[row] -= 1
+        self.columns.inflight_tokens[row] -= charge.tokens
+        charge.tokens = 0.0
+        if row not in self._by_row and self.columns.inflight[row] <= 0:
+            endpoint = charge.endpoint
+            identity = (endpoint.namespace, endpoint.pod, endpoint.host, endpoint.port)
+            if identity in self._bound:
+                self._free_row(identity, row)
+
+    # -- what they report ---------------------------------------------------------------------------------------
+
+    def begin_scrape(self, endpoint: Endpoint) -> ScrapeMark:
+        """Call before asking an endpoint for its metrics; hand the result to :meth:`record`."""
+        row = endpoint.row
+        return ScrapeMark(float(self.columns.inflight[row]), float(self.columns.inflight_tokens[row]))
+
+    def record(self, endpoint: Endpoint, readings: Readings, mark: ScrapeMark, now: float) -> None:
+        """Store what a scrape reported. Fields that were not reported keep their last value."""
+        row = endpoint.row
+        if row not in self._by_row:
+            return
+        columns = self.columns
+        if readings.waiting is not None:
+            columns.waiting[row] = readings.waiting
+        if readings.running is not None:
+            columns.running[row] = readings.running
+        if readings.kv_usage is not None:
+            columns.kv_usage[row] = readings.kv_usage
+        if readings.block_size is not None:
+            columns.block_size[row] = readings.block_size
+        if readings.kv_blocks is not None:
+            columns.kv_blocks[row] = readings.kv_blocks
+        if readings.lora_max is not None:
+            columns.lora_max[row] = readings.lora_max
+        if readings.lora_active is not None:
+            columns.set_adapters(row, readings.lora_active)
+        columns.inflight_mark[row] = mark.inflight
+        columns.tokens_mark[row] = mark.tokens
+        columns.scraped_at[row] = now
+        columns.failed_scrapes[row] = 0
+
+    def scrape_failed(self, endpoint: Endpoint, now: float) -> None:
+        """Count a failed scrape. The last readings stay, and what we sent since goes on being counted on top of
+        them."""
+        if endpoint.row in self._by_row:
+            self.columns.failed_scrapes[endpoint.row] += 1

@@ -1,0 +1,45 @@
+"""``decision-tree``: filters arranged as a tree, the shape of the guide release's policy.
+
+A node applies its filter. If rows are left it succeeded: they go on to ``then``. If none is left it failed: the rows
+it was given go on to ``otherwise``. Where there is no next node the result stands. Source: the filter combinator of
+the Gateway API Inference Extension v0.2 and v0.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from signalbox.pool import Rows
+from signalbox.scheduling.framework import Cycle, Filter, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One filter of a tree and where to go from it."""
+
+    filter: Filter
+    then: Node | None = None
+    otherwise: Node | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionTree:
+    """Two trees: one for critical requests (priority above zero), one for the others."""
+
+    critical: Node
+    other: Node
+    name: str = "decision-tree"
+
+    def keep(self, cycle: Cycle, rows: Rows) -> Rows:
+        """Walk the tree that fits the request; empty where its last node left nothing."""
+        node: Node | None = self.critical if cycle.priority > 0 else self.other
+        while node is not None:
+            kept = node.filter.keep(cycle, rows)
+            cycle.steps.append(Step(node.filter.name, len(rows), len(kept)))
+            if len(kept):
+                rows, node = kept, node.then
+            elif node.otherwise is not None:
+                node = node.otherwise
+            else:
+                return kept
+        return rows

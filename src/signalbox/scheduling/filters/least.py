@@ -1,0 +1,24 @@
+"""Keep the rows in the lowest part of a column's range.
+
+``min <= x <= min + (max - min) / n`` with n candidates: the guide release's rule for "least queuing" and "least KV
+cache".
+"""
+
+from __future__ import annotations
+
+from signalbox.pool import Floats, Rows
+
+
+def lowest_share(rows: Rows, values: Floats, *, whole: bool) -> Rows:
+    """Return the rows whose value lies in the lowest n-th of the range of ``values`` (one value for each of n rows).
+
+    ``whole`` divides as integers do, which is the reference's rule for request counts: of 0, 3 and 10 requests, 0 and
+    3 stay.
+    """
+    if len(rows) < 2:
+        return rows
+    low = values.min()
+    span = values.max() - low
+    limit = low + (span // len(rows) if whole else span / len(rows))
+    kept: Rows = rows[values <= limit]
+    return kept

@@ -1,0 +1,25 @@
+"""``low-queue``: keep the endpoints whose queue still allows for adapter affinity.
+
+Formula: ``waiting < threshold`` (128), on the scraped queue. Source: "low queueing" in the filter tree of the Gateway
+API Inference Extension v0.2 and v0.3; environment QUEUING_THRESHOLD_LORA from v0.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from signalbox.pool import Rows
+from signalbox.scheduling.framework import Cycle
+
+
+@dataclass(frozen=True, slots=True)
+class LowQueue:
+    """Keeps rows with fewer than ``threshold`` requests waiting."""
+
+    threshold: float = 128
+    name: str = "low-queue"
+
+    def keep(self, cycle: Cycle, rows: Rows) -> Rows:
+        """Return the rows under the threshold; empty where every queue is long."""
+        kept: Rows = rows[cycle.columns.waiting[rows] < self.threshold]
+        return kept

@@ -1,0 +1,59 @@
+"""What one connection, and all of them together, may take from the server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a `GrpcServer`; sizes in bytes, times in seconds, rates per second.
+
+    Raises `ValueError` naming the field when a value cannot work.
+    """
+
+    streams: int = 10_000
+    """Open streams per connection. A proxy sends all its requests down few connections, so this is generous."""
+    header_list_bytes: int = 32 * KIB
+    """Size of one decoded header list as RFC 9113 section 6.5.2 counts it; also bounds the undecoded block."""
+    continuation_frames: int = 32
+    """CONTINUATION frames of one header block."""
+    message_bytes: int = 36 * MIB
+    """Largest gRPC message: a 32 MiB body and what ext_proc wraps around it."""
+    frame_bytes: int = 64 * KIB
+    """SETTINGS_MAX_FRAME_SIZE we announce."""
+    stream_window_bytes: int = 4 * MIB
+    """Receive window of a stream; topped up when half of it is used."""
+    connection_window_bytes: int = 64 * MIB
+    """Receive window of a connection; topped up when half of it is used."""
+    buffered_bytes: int = 256 * MIB
+    """Per connection: unfinished messages, answers waiting for a window, and answers waiting for the socket, each."""
+    connections: int = 4096
+    """Open connections of the server; one more is told ENHANCE_YOUR_CALM and closed."""
+    preface_seconds: float = 10.0
+    """From accept to the client's SETTINGS, and for a TLS handshake."""
+    idle_seconds: float = 3600.0
+    """A connection without streams is drained after this time."""
+    keepalive_seconds: float = 60.0
+    """After this silence a PING asks whether the peer is there; after a second such silence the connection is cut."""
+    stall_seconds: float = 60.0
+    """A stream or socket that accepts none of its waiting answer for this time is cut."""
+    reset_burst: int = 1000
+    resets_per_second: float = 100.0
+    """Streams that end by RST_STREAM, whoever provoked it; every stream that ends normally allows one more."""
+    control_burst: int = 10_000
+    controls_per_second: float = 2000.0
+    """Frames that bring no request forward: SETTINGS, PING, PRIORITY, WINDOW_UPDATE, empty DATA, unknown types."""
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"Limits.{name} is {getattr(self, name)}: use a number above 0")
+        if not 16_384 <= self.frame_bytes <= 16_777_215:
+            raise ValueError(f"Limits.frame_bytes is {self.frame_bytes}: RFC 9113 allows 16384 to 16777215")
+        for name in ("stream_window_bytes", "connection_window_bytes"):
+            if not 65_535 <= getattr(self, name) <= 2**31 - 1:
+                raise ValueError(f"Limits.{name} is {getattr(self, name)}: use 65535 to 2147483647")

@@ -1,0 +1,182 @@
+"""One socket: its reads go to a session, what the session sends goes out in as few writes as can be."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Final, cast
+
+from signalbox.wire.calls import Routes
+from signalbox.wire.errors import ConnectionFault, ErrorCode
+from signalbox.wire.limits import KIB, MIB, Limits
+from signalbox.wire.session import GrpcSession
+
+_WRITE_HIGH_WATER: Final = 256 * KIB
+_READ_STOP: Final = 1 * MIB
+"""Answers waiting for a socket that takes none: from here on its requests wait too."""
+
+
+class GrpcProtocol(asyncio.Protocol):
+    """The asyncio side of one connection.
+
+    ``opened`` and ``closed`` are told of it; `opened` returns False when the server has no room for it.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_closing",
+        "_flush_due",
+        "_held",
+        "_held_bytes",
+        "_held_since",
+        "_idle_since",
+        "_last_read",
+        "_limits",
+        "_loop",
+        "_opened",
+        "_paused",
+        "_pinged",
+        "_started",
+        "_transport",
+        "session",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        routes: Routes,
+        limits: Limits,
+        opened: Callable[[GrpcProtocol], bool],
+        closed: Callable[[GrpcProtocol], None],
+    ) -> None:
+        self._loop = loop
+        self._limits = limits
+        self._opened = opened
+        self._closed = closed
+        self._started = self._last_read = self._idle_since = self._held_since = loop.time()
+        self._pinged = False
+        self._paused = False
+        self._closing = False
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._flush_due = False
+        self.session = GrpcSession(routes, limits, loop.call_later, self._wake, self._started)
+
+    # ---- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet the client, or turn it away."""
+        # uvloop's transports are not asyncio's by inheritance.
+        self._transport = transport = cast(asyncio.Transport, transport)
+        transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
+        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        if not self._opened(self):
+            self.session.connection.fail(ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many connections"))
+        elif tls is not None and tls.selected_alpn_protocol() != "h2":
+            self.session.connection.fail(ConnectionFault(ErrorCode.HTTP_1_1_REQUIRED, "ALPN did not choose h2"))
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Handle one read; everything sent meanwhile leaves in one write."""
+        self._flush_due = True
+        self._last_read = now = self._loop.time()
+        self._pinged = False
+        self.session.connection.receive(data, now)
+        self._flush()
+
+    def pause_writing(self) -> None:
+        """The socket takes no more for now."""
+        self._paused = True
+        self._held_since = self._loop.time()
+
+    def resume_writing(self) -> None:
+        """The socket takes more."""
+        self._paused = False
+        held = b"".join(self._held)
+        self._held.clear()
+        self._held_bytes = 0
+        if held:
+            self._transport.write(held)
+        if not self._paused:
+            self._transport.resume_reading()
+        self._close_if_finished()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._closing = True
+        self.session.connection.lost()
+        self._held.clear()
+        self._closed(self)
+
+    # ---- what the server calls
+
+    def drain(self) -> None:
+        """Finish the open calls, take no new ones, then close."""
+        self.session.connection.drain()
+        self._flush()
+
+    def close(self) -> None:
+        """Abort the open calls and close."""
+        self.session.connection.close()
+        self._flush()
+
+    def abort(self) -> None:
+        """Close without waiting for what is still to be written."""
+        self._closing = True
+        self._transport.abort()
+
+    def check(self, now: float) -> None:
+        """Look after what only time shows: a slow preface, idleness, a silent peer, a reader that stalls."""
+        limits = self._limits
+        connection = self.session.connection
+        if self._paused and now - self._held_since >= limits.stall_seconds:
+            self.abort()
+            return
+        if not connection.established and now - self._started >= limits.preface_seconds:
+            connection.fail(ConnectionFault(ErrorCode.SETTINGS_TIMEOUT, "no preface"))
+        connection.cut_stalled(now, limits.stall_seconds)
+        if connection.streams:
+            self._idle_since = now
+        elif now - max(self._idle_since, self._started) >= limits.idle_seconds:
+            connection.drain()
+        if now - self._last_read >= limits.keepalive_seconds * (2 if self._pinged else 1):
+            if self._pinged:
+                self.abort()
+                return
+            self._pinged = True
+            connection.ping()
+        self._flush()
+
+    # ---- writing
+
+    def _wake(self) -> None:
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        out = self.session.take()
+        self._flush_due = False
+        if self._closing:
+            return
+        if out:
+            if self._paused:
+                self._hold(out)
+            else:
+                self._transport.write(out)
+        if self.session.connection.finished:
+            self._close_if_finished()
+
+    def _hold(self, out: bytes) -> None:
+        self._held.append(out)
+        self._held_bytes += len(out)
+        if self._held_bytes > self._limits.buffered_bytes:
+            self.abort()
+        elif self._held_bytes > _READ_STOP:
+            self._transport.pause_reading()
+
+    def _close_if_finished(self) -> None:
+        if self.session.connection.finished and not self._held and not self._closing:
+            self._closing = True
+            self._transport.close()

@@ -1,0 +1,122 @@
+"""A gRPC server on asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from types import TracebackType
+
+from signalbox.wire.calls import Routes
+from signalbox.wire.limits import Limits
+from signalbox.wire.protocol import GrpcProtocol
+
+_CLOSE_SECONDS = 1.0
+"""How long `GrpcServer.close` lets the last bytes go out."""
+
+
+class GrpcServer:
+    """Serves ``routes`` over HTTP/2: in plaintext with prior knowledge, or over TLS with ALPN ``h2``."""
+
+    def __init__(self, routes: Routes, limits: Limits | None = None) -> None:
+        self._routes = routes
+        self._limits = limits or Limits()
+        self._server: asyncio.Server | None = None
+        self._protocols: set[GrpcProtocol] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._port = 0
+        bounds = self._limits
+        shortest = min(bounds.preface_seconds, bounds.idle_seconds, bounds.keepalive_seconds, bounds.stall_seconds)
+        self._sweep_seconds = min(1.0, shortest / 4)
+
+    @property
+    def port(self) -> int:
+        """The port listened on; 0 before `start`."""
+        return self._port
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._protocols)
+
+    @property
+    def calls(self) -> int:
+        """How many calls are open, over all connections."""
+        return sum(len(protocol.session.connection.streams) for protocol in self._protocols)
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None, reuse_port: bool = False) -> None:
+        """Listen; port 0 takes a free one. Sets ALPN on ``tls``. Raises `OSError` when the address cannot be had."""
+        if self._server is not None:
+            raise RuntimeError(f"GrpcServer already listens on port {self._port}: make another one")
+        if tls is not None:
+            tls.set_alpn_protocols(["h2"])
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: GrpcProtocol(loop, self._routes, self._limits, self._opened, self._closed),
+            host,
+            port,
+            ssl=tls,
+            ssl_handshake_timeout=self._limits.preface_seconds if tls is not None else None,
+            reuse_port=reuse_port or None,
+            backlog=1024,
+        )
+        self._port = self._server.sockets[0].getsockname()[1]
+        self._schedule_sweep(loop)
+
+    async def drain(self, timeout: float) -> None:
+        """Listen no more, let open calls finish for at most ``timeout`` seconds, then close what is left."""
+        self._stop_listening()
+        for protocol in tuple(self._protocols):
+            protocol.drain()
+        try:
+            await asyncio.wait_for(self._empty.wait(), timeout)
+        except TimeoutError:
+            pass
+        await self.close()
+
+    async def close(self) -> None:
+        """Close everything now; open calls are cancelled."""
+        self._stop_listening()
+        for protocol in tuple(self._protocols):
+            protocol.close()
+        try:
+            await asyncio.wait_for(self._empty.wait(), _CLOSE_SECONDS)
+        except TimeoutError:
+            for protocol in tuple(self._protocols):
+                protocol.abort()
+            await self._empty.wait()
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+
+    async def __aenter__(self) -> GrpcServer:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _stop_listening(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    def _opened(self, protocol: GrpcProtocol) -> bool:
+        self._protocols.add(protocol)
+        self._empty.clear()
+        return len(self._protocols) <= self._limits.connections
+
+    def _closed(self, protocol: GrpcProtocol) -> None:
+        self._protocols.discard(protocol)
+        if not self._protocols:
+            self._empty.set()
+
+    def _schedule_sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._sweep = loop.call_later(self._sweep_seconds, self._check_all, loop)
+
+    def _check_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for protocol in tuple(self._protocols):
+            protocol.check(now)
+        self._schedule_sweep(loop)

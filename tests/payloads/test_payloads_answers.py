@@ -1,0 +1,234 @@
+"""Reading an answer as it passes by: usage, errors and pieces of content, however the bytes are cut."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signalbox.payloads import ResponseReader, Usage
+from signalbox.payloads.answers import MAX_JSON_BYTES
+from signalbox.payloads.sse import MAX_EVENT_BYTES
+
+SSE = "text/event-stream; charset=utf-8"
+JSON = "application/json"
+USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+
+
+def sse(*events: Any) -> bytes:
+    return b"".join(
+        b"data: " + (event if isinstance(event, bytes) else json.dumps(event).encode()) + b"\n\n" for event in events
+    )
+
+
+def delta(text: str, **more: Any) -> dict[str, Any]:
+    return {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": text}}], **more}
+
+
+def read(content_type: str, *chunks: bytes) -> ResponseReader:
+    reader = ResponseReader(content_type)
+    for chunk in chunks:
+        reader.feed(chunk)
+    return reader
+
+
+CHAT_STREAM = sse(
+    {"choices": [{"delta": {"role": "assistant", "content": ""}}]},
+    delta("Hi"),
+    delta(' "usage" of "error"'),
+    {"choices": [], "usage": USAGE},
+    b"[DONE]",
+)
+ANTHROPIC_STREAM = b"".join(
+    f"event: {event['type']}\n".encode() + sse(event)
+    for event in (
+        {"type": "message_start", "message": {"content": [], "usage": {"input_tokens": 9, "output_tokens": 1}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "ping"},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 4}},
+        {"type": "message_stop"},
+    )
+)
+RESPONSES_STREAM = sse(
+    {"type": "response.created", "response": {"id": "r", "error": None, "usage": None}},
+    {"type": "response.output_text.delta", "delta": "Hi"},
+    {
+        "type": "response.completed",
+        "response": {
+            "error": None,
+            "usage": {"input_tokens": 3, "output_tokens": 2, "input_tokens_details": {"cached_tokens": 1}},
+        },
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "usage"),
+    [
+        ({"object": "chat.completion", "usage": USAGE}, Usage(5, 7, None)),
+        ({"object": "chat.completion", "usage": USAGE | {"prompt_tokens_details": None}}, Usage(5, 7, None)),
+        ({"usage": USAGE | {"prompt_tokens_details": {"cached_tokens": 4}}}, Usage(5, 7, 4)),
+        ({"usage": USAGE | {"prompt_tokens_details": {"cached_tokens": None}}}, Usage(5, 7, None)),
+        ({"usage": USAGE | {"prompt_tokens_details": {"cached_tokens": 0}}}, Usage(5, 7, 0)),
+        ({"object": "list", "data": [], "usage": {"prompt_tokens": 8, "total_tokens": 8}}, Usage(8, 0, None)),
+        ({"object": "response", "usage": {"input_tokens": 3, "output_tokens": 2}}, Usage(3, 2, None)),
+        (
+            {"usage": {"input_tokens": 3, "output_tokens": 2, "input_tokens_details": {"cached_tokens": 1}}},
+            Usage(3, 2, 1),
+        ),
+        # Anthropic counts cached tokens beside the others.
+        (
+            {"usage": {"input_tokens": 3, "output_tokens": 2, "cache_read_input_tokens": 10}},
+            Usage(13, 2, 10),
+        ),
+        (
+            {"usage": {"input_tokens": 3, "cache_creation_input_tokens": 5, "cache_read_input_tokens": 0}},
+            Usage(8, 0, 0),
+        ),
+        ({"usage": None}, None),
+        ({"usage": {}}, None),
+        ({"usage": [1]}, None),
+        ({"usage": {"prompt_tokens": "5"}}, None),
+        ({"usage": {"prompt_tokens": -5, "completion_tokens": True}}, None),
+        ({"message": "not an object", "response": 7}, None),
+        ({"id": 1}, None),
+        ([1], None),
+    ],
+)
+def test_usage_of_a_json_answer(answer: Any, usage: Usage | None) -> None:
+    assert read(JSON, json.dumps(answer).encode()).finish() == usage
+
+
+@pytest.mark.parametrize(
+    ("stream", "usage", "tokens"),
+    [
+        (CHAT_STREAM, Usage(5, 7, None), 2),
+        (ANTHROPIC_STREAM, Usage(9, 4, None), 1),
+        (RESPONSES_STREAM, Usage(3, 2, 1), 1),
+        (sse({"object": "text_completion", "choices": [{"text": "a"}], "usage": None}), None, 1),
+        (sse(delta("a", usage=USAGE), delta("b", usage=USAGE | {"completion_tokens": 8})), Usage(5, 8, None), 2),
+        (sse({"choices": [], "usage": USAGE}), Usage(5, 7, None), 0),
+        (sse({"choices": [], "usage": USAGE})[:-2], Usage(5, 7, None), 0),
+        (b": keep-alive\n\n" + sse({"usage": USAGE}) + b": bye\n\n", Usage(5, 7, None), 0),
+        (
+            b'id: 1\ndata: {"usage":\ndata: {"prompt_tokens": 5,\ndata:"completion_tokens": 7}}\n\n',
+            Usage(5, 7, None),
+            0,
+        ),
+        (b'data:{"usage":{"prompt_tokens":5,"completion_tokens":7}}\n\n\n\n', Usage(5, 7, None), 0),
+        (b"", None, 0),
+        (b'data: {"usage": garbage\n\ndata\n\n"usage"\n\n', None, 0),
+        (sse({"delta": {"tool_calls": [{"function": {"arguments": '{"a"'}}]}}), None, 1),
+    ],
+)
+def test_usage_and_content_of_a_stream(stream: bytes, usage: Usage | None, tokens: int) -> None:
+    reader = read(SSE, stream)
+    assert (reader.finish(), reader.tokens_seen, reader.first_content_seen) == (usage, tokens, tokens > 0)
+    assert reader.error is False
+
+
+def test_the_first_content_shows_when_its_event_is_complete() -> None:
+    reader = ResponseReader(SSE)
+    seen = []
+    for event in (sse({"choices": [{"delta": {"role": "assistant", "content": ""}}]}), sse(delta("Hi"))):
+        for chunk in (event[:20], event[20:]):
+            reader.feed(chunk)
+            seen.append(reader.first_content_seen)
+    assert seen == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"error": {"message": "boom", "code": 500}},
+        {"error": "boom"},
+        {"type": "error", "code": "x", "message": "boom"},
+        {"type": "error", "error": {"type": "overloaded_error", "message": "boom"}},
+        {"type": "response.failed", "response": {"error": {"message": "boom"}}},
+    ],
+)
+def test_an_error_in_mid_stream_is_seen(event: dict[str, Any]) -> None:
+    reader = read(SSE, sse(delta("Hi")))
+    assert reader.error is False
+    reader.feed(sse(event, b"[DONE]"))
+    assert reader.error is True
+
+
+def test_an_error_answer_in_json_is_seen_at_its_end() -> None:
+    reader = read(JSON, b'{"error": {"message"', b': "boom"}}')
+    assert reader.finish() is None
+    assert reader.error is True
+
+
+STREAMS = st.sampled_from([CHAT_STREAM, ANTHROPIC_STREAM, RESPONSES_STREAM])
+LINE_END = st.sampled_from([b"\n", b"\r\n", b"\r"])
+
+
+@given(STREAMS, LINE_END, st.lists(st.integers(0, 1000), max_size=12), st.booleans())
+def test_where_a_stream_is_cut_makes_no_difference(stream: bytes, end: bytes, cuts: list[int], fine: bool) -> None:
+    whole = read(SSE, stream)
+    text = stream.replace(b"\n", end)
+    edges = list(range(len(text) + 1)) if fine else sorted({0, len(text), *(cut % len(text) for cut in cuts)})
+    pieces = read(SSE, *(text[a:b] for a, b in pairwise(edges)))
+    assert pieces.finish() == whole.finish() is not None
+    assert pieces.tokens_seen == whole.tokens_seen > 0
+
+
+@given(st.sampled_from([SSE, JSON, "", "audio/mpeg"]), st.lists(st.binary(max_size=60), max_size=6))
+def test_no_bytes_crash_the_reader(content_type: str, chunks: list[bytes]) -> None:
+    reader = read(content_type, *chunks)
+    assert reader.finish() is None
+    assert reader.finish() is None
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        b"data: ",
+        b"data:",
+        b'{"usage":',
+        b'"error":',
+        b"{",
+        b"}",
+        b"[" * 5000,
+        b'"response":',
+        b"\n\n",
+        b"\r",
+        b"\xff",
+        b"1",
+    ]
+)
+
+
+@given(st.sampled_from([SSE, JSON]), st.lists(FRAGMENTS, max_size=15))
+def test_no_mutilated_event_crashes_the_reader(content_type: str, chunks: list[bytes]) -> None:
+    assert read(content_type, *chunks).finish() is None
+
+
+def test_other_content_passes_unread() -> None:
+    assert read("audio/mpeg", json.dumps({"usage": USAGE}).encode()).finish() is None
+
+
+def test_a_long_json_answer_gives_its_usage_from_a_bounded_tail() -> None:
+    reader = read(JSON, b'{"data":"', *[b"x" * 65536] * (MAX_JSON_BYTES // 65536 + 1), b'",')
+    reader.feed(json.dumps({"usage": USAGE})[1:].encode())
+    assert reader._json is not None
+    assert len(reader._json) < MAX_JSON_BYTES
+    assert reader.finish() == Usage(5, 7, None)
+
+
+def test_a_json_answer_cut_off_after_its_usage_still_gives_it() -> None:
+    assert read(JSON, b'{"usage": {"a": 1}, "x": {"usage": {"prompt_tokens": 5}, "y": [').finish() == Usage(5, 0, None)
+    assert read(JSON, b'{"x": {"usage": {"prompt_tokens": 5}, "usage": {"prompt_tok').finish() == Usage(5, 0, None)
+
+
+def test_an_event_without_end_takes_bounded_memory_and_hides_nothing_after_it() -> None:
+    reader = read(SSE, b"data: ", *[b"x" * 1_000_000] * 9)
+    assert reader._events is not None
+    assert len(reader._events._pending) <= MAX_EVENT_BYTES
+    reader.feed(b"\n\n" + CHAT_STREAM)
+    assert reader.finish() == Usage(5, 7, None)
