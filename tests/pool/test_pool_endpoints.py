@@ -32,11 +32,11 @@ def test_only_ready_selected_pods_of_the_namespace_that_are_not_terminating(obje
 def test_before_the_pool_is_known_there_are_no_endpoints_and_pods_are_kept_for_it(objects: Objects) -> None:
     pool = Pool("pool")
     pool.put(objects.pod("a", "10.0.0.1"))
-    assert pool.endpoints == ()
+    assert not pool.endpoints
     pool.set_pool(objects.pool())
     assert addresses(pool) == ["10.0.0.1:8000"]
     pool.set_pool(None)
-    assert pool.endpoints == ()
+    assert not pool.endpoints
 
 
 def test_a_pod_that_loses_readiness_leaves_and_comes_back(objects: Objects) -> None:
@@ -45,7 +45,7 @@ def test_a_pod_that_loses_readiness_leaves_and_comes_back(objects: Objects) -> N
     pool.put(objects.pod("a", "10.0.0.1"))
     before = pool.version
     pool.put(objects.pod("a", "10.0.0.1", ready=False))
-    assert pool.endpoints == ()
+    assert not pool.endpoints
     pool.put(objects.pod("a", "10.0.0.1"))
     assert addresses(pool) == ["10.0.0.1:8000"]
     assert pool.version == before + 2
@@ -156,7 +156,7 @@ def test_an_endpoint_that_flaps_keeps_its_account_and_its_row(objects: Objects) 
     pool.put(objects.pod("a", "10.0.0.1"))
     charge = pool.acquire(pool.endpoints[0], 10)
     pool.put(objects.pod("a", "10.0.0.1", ready=False))
-    assert len(pool.endpoints) == 0
+    assert addresses(pool) == []
     pool.put(objects.pod("a", "10.0.0.1"))
     assert pool.columns.inflight[pool.endpoints[0].row] == 1
     pool.release(charge)
@@ -187,7 +187,7 @@ def test_readings_of_an_endpoint_that_left_are_ignored(objects: Objects) -> None
     (endpoint,) = pool.endpoints
     mark = pool.begin_scrape(endpoint)
     pool.remove(pod.key)
-    assert pool.endpoints == ()
+    assert not pool.endpoints
     pool.record(endpoint, Readings(waiting=50), mark, 1.0)
     pool.scrape_failed(endpoint, 1.0)
     assert pool.columns.waiting[endpoint.row] == 0

@@ -49,7 +49,10 @@ def signalbox(
 @app.command()
 def up(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="YAML files or directories of Kubernetes manifests.", show_default=False)
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH", help="YAML files or directories of Kubernetes manifests.", show_default=False
+        ),
     ] = None,
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Where the first HTTP listener of the Gateway is served.")
@@ -75,7 +78,7 @@ def up(
 ) -> None:
     """Run Kubernetes manifests on this machine: a real Envoy, the endpoint picker, simulated or real model servers.
 
-    Every YAML document under PATHS is read; saving a file does what kubectl apply does in a cluster. Without PATHS,
+    Every YAML document under the PATHs is read; saving a file does what kubectl apply does in a cluster. Without PATHS,
     --server URL alone makes a complete gateway for that server. Ctrl-C stops everything.
     """
     from signalbox.gateway.up import UpOptions, run

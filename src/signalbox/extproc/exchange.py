@@ -130,7 +130,7 @@ class Exchange:
             self._response_body(request.response_body)
         elif kind == "response_trailers":
             self._call.send(encoding.CONTINUE_RESPONSE_TRAILERS)
-            self._end("complete")
+            self._complete()
         else:
             self._call.finish(3, "ProcessingRequest without a request")
 
@@ -266,6 +266,7 @@ class Exchange:
         if refusal.retry_after is not None:
             headers.append(("retry-after", str(refusal.retry_after)))
         self._call.send(encoding.immediate(refusal.status, refusal.body, headers, refusal.code))
+        self._call.finish()
         log.info(
             "refused",
             extra={
@@ -306,7 +307,7 @@ class Exchange:
         self._reader = ResponseReader(content_type)
         self._call.send(encoding.CONTINUE_RESPONSE_HEADERS)
         if message.end_of_stream:
-            self._end("complete")
+            self._complete()
 
     def _response_body(self, message: HttpBody) -> None:
         body = message.body
@@ -316,10 +317,14 @@ class Exchange:
         else:
             self._call.send(encoding.CONTINUE_RESPONSE_BODY)
         self._response_bytes += len(body)
-        if self._ticket is not None:
-            if body:
-                self._director.first_byte(self._ticket, self._clock())
-                if self._reader is not None:
-                    self._reader.feed(body)
-            if message.end_of_stream:
-                self._end("complete")
+        if self._ticket is not None and body:
+            self._director.first_byte(self._ticket, self._clock())
+            if self._reader is not None:
+                self._reader.feed(body)
+        if message.end_of_stream:
+            self._complete()
+
+    def _complete(self) -> None:
+        """The last message of the answer was answered: close the stream, or Envoy will reset it."""
+        self._end("complete")
+        self._call.finish()

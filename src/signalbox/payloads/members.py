@@ -20,9 +20,9 @@ MAX_MEMBERS = 4096
 """Fields of the top-level object. APIs have fewer than a hundred; the bound keeps a hostile body cheap."""
 
 _UNCOUNTED = 64 * 1024  # bytes of a body that is too short to hold a costly number of members
+_REPAIRABLE = 1024 * 1024  # bytes; rewriting the escapes of a longer body would hold up everything else
 
 _KEY = re.compile(rb'[\s,{]*+"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*+:\s*+', re.DOTALL)
-_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _BYTE = re.compile(r"^(?:JSON is malformed: )?(.*?) \(byte (\d+)\)$")
 
@@ -88,22 +88,21 @@ def read_members(body: bytes) -> Members:
 
 
 def _decode(body: bytes) -> Members:
-    decoder = _DECODER
-    if len(body) > _UNCOUNTED:
-        decoder = msgspec.json.Decoder(Members, dec_hook=_CountingKey())
     try:
-        return decoder.decode(body)
+        return _decoder(body).decode(body)
     except msgspec.DecodeError:
         # msgspec refuses a key that holds half of a surrogate pair, which JSON's grammar allows. Other escapes of
-        # the same length let it through and leave every byte in its place.
-        if _SURROGATE.search(body) is None:
+        # the same length let it through and leave every byte in its place. That this also changes text in which
+        # a backslash only happens to stand before "ud8" does no harm: none of it is ever used.
+        if len(body) > _REPAIRABLE or _SURROGATE.search(body) is None:
             raise
-        return decoder.decode(_ESCAPE.sub(_without_surrogate, body))
+        return _decoder(body).decode(_SURROGATE.sub(rb"\\u4e", body))
 
 
-def _without_surrogate(escape: re.Match[bytes]) -> bytes:
-    text = escape.group()
-    return rb"\ufffd" if _SURROGATE.match(text) else text
+def _decoder(body: bytes) -> msgspec.json.Decoder[Members]:
+    if len(body) <= _UNCOUNTED:
+        return _DECODER
+    return msgspec.json.Decoder(Members, dec_hook=_CountingKey())
 
 
 def spans(body: bytes, members: Members, name: str) -> Iterator[tuple[int, int]]:

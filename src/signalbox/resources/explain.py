@@ -69,7 +69,10 @@ def _explain(details: ErrorDetails, path: Path, model: type[BaseModel]) -> tuple
     if kind in ("enum", "literal_error"):
         allowed = re.findall(r"'([^']*)'", context["expected"])
         otherwise = "use one of them" if len(allowed) > 1 else f"write {allowed[0]}"
-        fix = choose(value, allowed, otherwise) if isinstance(value, str) else otherwise
+        if isinstance(value, str):
+            fix = choose(value, allowed, otherwise)
+        else:
+            fix = f'put it in quotes: "{value}"' if str(value) in allowed else otherwise
         message = f"must be one of {', '.join(allowed)}" if len(allowed) > 1 else f"must be {allowed[0]}"
         return f"{message}, got {describe(value)}", fix, ()
     if kind in _EXPECTED:

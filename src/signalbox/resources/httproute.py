@@ -153,7 +153,7 @@ class HTTPRouteRule(Strict):
 
     name: DNSSubdomain | None = None
     matches: Annotated[
-        tuple[HTTPRouteMatch, ...], entries(0, 64, "match"), AfterValidator(lambda given: given or EVERY_REQUEST)
+        tuple[HTTPRouteMatch, ...], entries(0, 64, "alternative"), AfterValidator(lambda given: given or EVERY_REQUEST)
     ] = EVERY_REQUEST
     filters: Filters = ()
     backend_refs: Annotated[tuple[BackendRef, ...], entries(0, 16, "backend")] = ()

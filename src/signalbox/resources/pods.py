@@ -41,6 +41,7 @@ class PodStatus(Strict):
     extended_resource_claim_status: Opaque = None
     host_ips: Opaque = Field(default=None, alias="hostIPs")
     init_container_statuses: Opaque = None
+    node_allocatable_resource_claim_statuses: Opaque = None
     nominated_node_name: Opaque = None
     pod_ips: Opaque = Field(default=None, alias="podIPs")
     qos_class: Opaque = None

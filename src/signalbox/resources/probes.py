@@ -56,5 +56,8 @@ class Probe(Strict):
     def _one_question(self) -> Probe:
         asked = [way for way in (self.http_get, self.grpc, self.tcp_socket, self.command) if way is not None]
         if len(asked) != 1:
-            raise fault(f"must ask in exactly one way, got {len(asked)}", "keep one of httpGet, grpc, tcpSocket, exec")
+            verb = "keep" if asked else "add"
+            raise fault(
+                f"must ask in exactly one way, got {len(asked)}", f"{verb} one of httpGet, grpc, tcpSocket, exec"
+            )
         return self

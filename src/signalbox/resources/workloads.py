@@ -49,6 +49,8 @@ class DeploymentSpec(Strict):
 
     @model_validator(mode="after")
     def _selects_its_own_pods(self) -> DeploymentSpec:
+        if not self.selector.match_labels and self.selector.match_expressions is None:
+            raise fault("selects nothing in particular", "add matchLabels with a label of the template", "selector")
         labels = self.template.metadata.labels
         for name, value in self.selector.match_labels.items():
             if labels.get(name) != value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ class _Targets(NamedTuple):
     """The entries that count, as full paths."""
 
 
-async def changes(paths: Sequence[Path]) -> AsyncIterator[None]:
+async def changes(paths: Sequence[Path]) -> AsyncGenerator[None, None]:
     """Yield once for each batch of changes under the paths, until closed.
 
     The first item comes at once, as soon as the watch stands: what changed between an earlier reading and then is not
@@ -116,10 +116,13 @@ def _start(targets: _Targets, changed: asyncio.Event) -> list[asyncio.Task[None]
 async def _watch(
     directories: Sequence[str], relevant: Callable[[Change, str], bool], recursive: bool, changed: asyncio.Event
 ) -> None:
-    async for _ in awatch(
-        *directories, watch_filter=relevant, recursive=recursive, step=STEP_MS, debounce=LONGEST_BATCH_MS
-    ):
-        changed.set()
+    stream = awatch(*directories, watch_filter=relevant, recursive=recursive, step=STEP_MS, debounce=LONGEST_BATCH_MS)
+    try:
+        async for _ in stream:
+            changed.set()
+    except RuntimeError as error:
+        # What watchfiles raises here for want of inotify watches is a RuntimeError whose own type it does not export.
+        raise OSError(f"cannot watch {', '.join(directories)}: {error}") from error
 
 
 async def _wait(changed: asyncio.Event, watches: Sequence[asyncio.Task[None]]) -> None:

@@ -140,10 +140,8 @@ def _check_syntax(text: str) -> None:
         raise _fault(error, max(document, 1)) from None
     except yaml.reader.ReaderError as error:
         before = text.encode()[: error.position].count(b"\n")
-        message = f"holds the control character {error.character:#04x}"
-        raise YAMLFault(
-            max(document, 1), before + 1, message, "remove it, or write it as an escape in quotes"
-        ) from None
+        message, fix = f"holds the control character {error.character:#04x}", "remove it, or escape it in quotes"
+        raise YAMLFault(max(document, 1), before + 1, message, fix) from None
 
 
 def _too_deep(document: int, line: int) -> _TooDeep:
@@ -167,8 +165,8 @@ def _fault(error: yaml.MarkedYAMLError, document: int) -> YAMLFault:
     return YAMLFault(document, _row(mark), f"is not valid YAML: {problem}", fix)
 
 
-def _row(mark: yaml.Mark | None) -> int:
-    return mark.line + 1 if mark else 1
+def _row(mark: Any) -> int:
+    return int(mark.line) + 1 if mark else 1
 
 
 class _Builder:

@@ -279,7 +279,6 @@ class HTTP2Connection:
         self._control("SETTINGS", 1 + len(self.streams) // 16)
         apply_settings(data, start, end, self.outbound, self.streams, self.now)
         self._settings_seen = True
-        self.outbound.put(frames.SETTINGS_ACK)
 
     def _on_push_promise(self, stream_id: int, flags: int, data: bytes, start: int, end: int) -> None:
         raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE from a client")

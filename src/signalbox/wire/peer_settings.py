@@ -13,7 +13,10 @@ from signalbox.wire.stream import Stream
 def apply_settings(
     data: bytes, start: int, end: int, outbound: Outbound, streams: Mapping[int, Stream], now: float
 ) -> None:
-    """Apply the parameters in ``data[start:end]``; of one that comes twice the last value counts.
+    """Apply the parameters in ``data[start:end]`` and acknowledge them; of one that comes twice the last value counts.
+
+    The acknowledgement goes first: until the peer reads it, it holds us to the old window and frame size, so body that
+    the new ones set free may not overtake it (section 6.5.3).
 
     MAX_CONCURRENT_STREAMS and MAX_HEADER_LIST_SIZE need nothing from a server that never pushes and answers with a
     few short fields. Raises `ConnectionFault` for a size or a value that the RFC forbids.
@@ -24,6 +27,7 @@ def apply_settings(
     for identifier, value in frames.SETTING.iter_unpack(memoryview(data)[start:end]):
         _check(identifier, value)
         values[identifier] = value
+    outbound.put(frames.SETTINGS_ACK)
     if frames.HEADER_TABLE_SIZE in values:
         outbound.table_size_changed()
     if frames.MAX_FRAME_SIZE in values:

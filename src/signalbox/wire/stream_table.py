@@ -92,6 +92,7 @@ class StreamTable:
             unpad(data, start, end)
         if not self._closed.cut_by_us(stream_id):
             self.outbound.put(frames.rst_stream(stream_id, ErrorCode.STREAM_CLOSED))
+            self._closed.add(stream_id, cut_by_us=True)  # told once
 
     def block(self, stream_id: int, block: bytes, end_stream: bool) -> bool:
         """Apply a whole header block: a request, trailers, or a late one; False if it brought nothing."""

@@ -1,0 +1,102 @@
+"""KV cache blocks: reference counts, the prefix cache, and least-recently-used eviction with tails before heads."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+
+def chain_hashes(tokens: Sequence[int], block_size: int, root: int = 0) -> list[int]:
+    """The chained hash of every full block of ``tokens``: each covers its own tokens and all before them.
+
+    ``root`` separates what must not share blocks (adapters, cache salts). Hashes of ints do not vary between processes.
+    """
+    hashes: list[int] = []
+    parent = root
+    for start in range(0, len(tokens) - block_size + 1, block_size):
+        parent = hash((parent, tuple(tokens[start : start + block_size])))
+        hashes.append(parent)
+    return hashes
+
+
+class BlockPool:
+    """A fixed number of KV blocks.
+
+    A live block is held by at least one request: *shared* under its hash with a reference count, or *private* while it
+    has none. A free block may still hold a cached prefix (*idle*) until somebody needs the room. Blocks without a hash
+    are interchangeable, so they are only counted.
+    """
+
+    __slots__ = ("_idle", "_private", "_references", "total")
+
+    def __init__(self, total: int) -> None:
+        if total < 1:
+            raise ValueError(f"BlockPool total: {total} blocks; at least 1 is needed")
+        self.total = total
+        self._references: dict[int, int] = {}
+        self._idle: OrderedDict[int, None] = OrderedDict()  # oldest first
+        self._private = 0
+
+    @property
+    def live(self) -> int:
+        """Blocks held by requests."""
+        return len(self._references) + self._private
+
+    @property
+    def free(self) -> int:
+        """Blocks that can be allocated, idle cached ones included."""
+        return self.total - len(self._references) - self._private
+
+    @property
+    def idle(self) -> int:
+        """Free blocks that still hold a cached prefix."""
+        return len(self._idle)
+
+    def match(self, hashes: Sequence[int], limit: int) -> tuple[int, int]:
+        """(how many leading blocks are cached, how many of these are idle), looking at ``limit`` blocks at most."""
+        found = idle = 0
+        for block in hashes[:limit]:
+            if block in self._idle:
+                idle += 1
+            elif block not in self._references:
+                break
+            found += 1
+        return found, idle
+
+    def share(self, hashes: Sequence[int]) -> None:
+        """Take a reference on cached blocks that ``match`` just found."""
+        references, idle = self._references, self._idle
+        for block in hashes:
+            if block in references:
+                references[block] += 1
+            else:
+                del idle[block]
+                references[block] = 1
+
+    def allocate(self, count: int) -> bool:
+        """Take ``count`` private blocks, evicting the oldest idle ones; False and no change if they do not fit."""
+        free = self.free
+        if count > free:
+            return False
+        for _ in range(count - (free - len(self._idle))):
+            self._idle.popitem(last=False)
+        self._private += count
+        return True
+
+    def publish(self, block: int) -> bool:
+        """A private block is full and has this hash now: share it; False if another block already has the hash."""
+        if block in self._references or block in self._idle:
+            return False
+        self._private -= 1
+        self._references[block] = 1
+        return True
+
+    def release(self, shared: Sequence[int], private: int) -> None:
+        """Give back one request's blocks, ``shared`` in chain order: its tail will be the first to be evicted."""
+        references = self._references
+        for block in reversed(shared):
+            count = references[block] - 1
+            if count:
+                references[block] = count
+            else:
+                del references[block]
+                self._idle[block] = None
+        self._private -= private

@@ -1,0 +1,117 @@
+"""What the manifests ask for, sorted by what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from signalbox.gateway.pods import Workloads, read_workloads
+from signalbox.resources import (
+    ConfigMap,
+    Deployment,
+    Gateway,
+    HTTPRoute,
+    InferenceModel,
+    InferenceModelRewrite,
+    InferenceObjective,
+    InferencePool,
+    Pod,
+    Resource,
+    Service,
+)
+
+T = TypeVar("T", bound=Resource)
+Policy = InferenceModel | InferenceObjective | InferenceModelRewrite
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The state to bring about. Every tuple is in order of age."""
+
+    pools: tuple[InferencePool, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    gateways: tuple[Gateway, ...] = ()
+    routes: tuple[HTTPRoute, ...] = ()
+    services: tuple[Service, ...] = ()
+    config_maps: Mapping[tuple[str, str], ConfigMap] = field(default_factory=dict)
+    """By namespace and name."""
+    workloads: Workloads = field(default_factory=lambda: Workloads((), {}, ()))
+    notes: tuple[str, ...] = ()
+
+    def config_maps_of(self, namespace: str) -> dict[str, ConfigMap]:
+        """The ConfigMaps of a namespace, by name."""
+        return {name: each for (space, name), each in self.config_maps.items() if space == namespace}
+
+    def models_of(self, pool: InferencePool) -> tuple[InferenceModel, ...]:
+        """The InferenceModels that refer to a pool."""
+        return tuple(policy for policy in self.policies_of(pool) if isinstance(policy, InferenceModel))
+
+    def policies_of(self, pool: InferencePool) -> tuple[Policy, ...]:
+        """The models, objectives and rewrites that refer to a pool."""
+        return tuple(
+            policy
+            for policy in self.policies
+            if policy.metadata.namespace == pool.metadata.namespace and policy.spec.pool_ref.name == pool.metadata.name
+        )
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to run and nowhere to send a request."""
+        return not (self.pools or self.routes or self.workloads.servers)
+
+
+def sort_out(resources: Iterable[Resource], servers_given: bool = False) -> Desired:
+    """Sort resources by kind. With ``servers_given``, real servers take the place of simulated ones."""
+    everything = tuple(resources)
+    pools = _of(InferencePool, everything)
+    services = _of(Service, everything)
+    workloads = read_workloads(_of(Deployment, everything), pools, services)
+    notes = [
+        f"Pod {pod.metadata.namespace}/{pod.metadata.name}: not run here; write a Deployment"
+        for pod in _of(Pod, everything)
+    ]
+    notes += workloads.notes
+    if servers_given:
+        notes += [
+            f"{workload.key}: not run, the servers given with --server take its place" for workload in workloads.servers
+        ]
+        workloads = Workloads((), workloads.picker_environment, ())
+    return Desired(
+        pools=pools,
+        policies=tuple(
+            each for each in everything if isinstance(each, InferenceModel | InferenceObjective | InferenceModelRewrite)
+        ),
+        gateways=_of(Gateway, everything),
+        routes=_of(HTTPRoute, everything),
+        services=services,
+        config_maps={(each.metadata.namespace, each.metadata.name): each for each in _of(ConfigMap, everything)},
+        workloads=workloads,
+        notes=tuple(notes),
+    )
+
+
+def routing_gaps(desired: Desired) -> tuple[str, ...]:
+    """Why no request, or none for some pool, would arrive anywhere: one line each."""
+    gaps: list[str] = []
+    if desired.empty:
+        return ()
+    if not desired.gateways:
+        gaps.append("no Gateway: nothing listens; add one with an HTTP listener")
+    if not desired.routes:
+        gaps.append("no HTTPRoute: every request gets 404; add one with a backendRef to an InferencePool")
+    routed = {
+        (reference.namespace or route.metadata.namespace, reference.name)
+        for route in desired.routes
+        for rule in route.spec.rules
+        for reference in rule.backend_refs
+        if reference.kind == "InferencePool"
+    }
+    for pool in desired.pools:
+        if desired.routes and (pool.metadata.namespace, pool.metadata.name) not in routed:
+            gaps.append(f"{pool.key}: no HTTPRoute leads to it")
+    return tuple(gaps)
+
+
+def _of(kind: type[T], resources: Iterable[Resource]) -> tuple[T, ...]:
+    return tuple(each for each in resources if isinstance(each, kind))

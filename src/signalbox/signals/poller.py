@@ -1,0 +1,192 @@
+"""Scrape every endpoint of a pool, over and over."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from signalbox.pool.endpoints import Endpoint
+from signalbox.pool.readings import Readings
+from signalbox.signals.metric_names import ENGINES, MetricNames, engine_for
+from signalbox.signals.pace import SLOWEST, Metered, PollCost, stretched
+from signalbox.signals.parse import parse_metrics
+
+log = logging.getLogger(__name__)
+
+LARGEST_PAGE = 8 * 1024 * 1024
+"""Bytes. A vLLM server with every family on has a page of about 100 KB."""
+_NOTHING = Readings()
+_GOLDEN = 0.6180339887498949
+
+
+Mark = TypeVar("Mark")
+
+
+class ScrapedPool(Protocol[Mark]):
+    """What the poller needs of a pool; a mark is whatever the pool wants back when a scrape has been read."""
+
+    @property
+    def endpoints(self) -> Sequence[Endpoint]:
+        """The endpoints to scrape."""
+
+    @property
+    def version(self) -> int:
+        """Grows whenever ``endpoints`` change."""
+
+    def begin_scrape(self, endpoint: Endpoint, /) -> Mark:
+        """Say that a scrape begins; the mark goes into ``record``."""
+
+    def record(self, endpoint: Endpoint, readings: Readings, mark: Mark, now: float, /) -> None:
+        """Take in what a scrape read."""
+
+    def scrape_failed(self, endpoint: Endpoint, now: float, /) -> None:
+        """Say that a scrape failed."""
+
+
+class ScrapeError(Exception):
+    """A server answered, but not with metrics that can be used."""
+
+
+class MetricsPoller(Generic[Mark]):
+    """Keeps a pool's readings fresh.
+
+    Each endpoint has a task of its own, which scrapes, waits and scrapes again: a slow server delays nobody, and never
+    has two scrapes under way. ``interval`` and ``timeout`` are seconds; ``interval`` is stretched, up to a second,
+    where scraping would cost more than half a core. An endpoint that does not answer is asked ever less often, down to
+    once a second. ``clock`` gives the seconds the pool is told as ``now``; ``engines`` are the metric names by type.
+    """
+
+    def __init__(
+        self,
+        pool: ScrapedPool[Mark],
+        interval: float = 0.05,
+        timeout: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+        engines: Mapping[str, MetricNames] = ENGINES,
+        path: str = "/metrics",
+    ) -> None:
+        self._pool = pool
+        self._asked = interval
+        self._timeout = timeout
+        self._clock = clock
+        self._engines = engines
+        self._path = path
+        self._woken = asyncio.Event()
+        self._cost = PollCost()
+        self._following: dict[tuple[str, str], tuple[Endpoint, asyncio.Task[None]]] = {}
+        self._turns = itertools.count()
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two scrapes of one endpoint, as things are now."""
+        return stretched(self._asked, len(self._following), self._cost.seconds)
+
+    def wake(self) -> None:
+        """Look at the pool's endpoints now; without it a change is seen within a scrape interval."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Scrape until cancelled."""
+        connector = aiohttp.TCPConnector(limit=0, limit_per_host=1)
+        async with (
+            aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=self._timeout),
+                headers={"Accept": "text/plain;version=0.0.4", "Accept-Encoding": "identity"},
+            ) as session,
+            asyncio.TaskGroup() as tasks,
+        ):
+            seen: int | None = None
+            while True:
+                self._woken.clear()
+                if (version := self._pool.version) != seen:
+                    seen = version
+                    await self._follow_the_pool(session, tasks)
+                try:
+                    async with asyncio.timeout(self._asked):
+                        await self._woken.wait()
+                except TimeoutError:
+                    pass
+
+    async def _follow_the_pool(self, session: aiohttp.ClientSession, tasks: asyncio.TaskGroup) -> None:
+        """Start and stop tasks until there is one for each endpoint of the pool."""
+        wanted = {(endpoint.namespace, endpoint.name): endpoint for endpoint in self._pool.endpoints}
+        stopped = []
+        for key, (endpoint, task) in list(self._following.items()):
+            if wanted.get(key) != endpoint:
+                task.cancel()
+                stopped.append(task)
+                del self._following[key]
+        # A row may have a new owner: nothing of the old one may be recorded once the new one's task runs.
+        await asyncio.gather(*stopped, return_exceptions=True)
+        for key, endpoint in wanted.items():
+            if key not in self._following:
+                task = tasks.create_task(self._follow(endpoint, session), name=f"scrape {endpoint.name}")
+                self._following[key] = endpoint, task
+
+    async def _follow(self, endpoint: Endpoint, session: aiohttp.ClientSession) -> None:
+        """Scrape one endpoint for ever."""
+        url = URL.build(scheme="http", host=endpoint.host, port=endpoint.port, path=self._path)
+        names = engine_for(endpoint.labels, self._engines)
+        # Multiples of the golden ratio spread any number of endpoints evenly over the interval.
+        await asyncio.sleep(self.interval * (next(self._turns) * _GOLDEN % 1.0))
+        due = self._clock()
+        failures = 0
+        failing_since = due
+        while True:
+            poll = Metered(self._scrape(session, url, endpoint, names))
+            try:
+                await poll
+            except (aiohttp.ClientError, TimeoutError, OSError, ScrapeError) as error:
+                now = self._clock()
+                self._pool.scrape_failed(endpoint, now)
+                if not failures:
+                    failing_since = now
+                    log.warning(
+                        "endpoint %s (%s): no metrics from %s: %s; its last readings stay in use",
+                        endpoint.name, endpoint.address, url, _reason(error, self._timeout),
+                    )  # fmt: skip
+                failures += 1
+            else:
+                if failures:
+                    log.info(
+                        "endpoint %s (%s): metrics are back after %.1f s and %d failed scrapes",
+                        endpoint.name, endpoint.address, self._clock() - failing_since, failures,
+                    )  # fmt: skip
+                failures = 0
+            self._cost.add(poll.seconds)
+            pause = max(self.interval, min(SLOWEST, self._asked * 2 ** min(failures, 16)) if failures else 0.0)
+            # From the time it was due, not from now: the period is the interval, whatever a scrape takes.
+            now = self._clock()
+            due = max(due + pause, now)
+            await asyncio.sleep(due - now)
+
+    async def _scrape(self, session: aiohttp.ClientSession, url: URL, endpoint: Endpoint, names: MetricNames) -> None:
+        mark = self._pool.begin_scrape(endpoint)
+        async with session.get(url, allow_redirects=False) as response:
+            if response.status != 200:
+                raise ScrapeError(f"status {response.status}")
+            if (response.content_length or 0) > LARGEST_PAGE:
+                raise ScrapeError(f"a page of {response.content_length} bytes, more than {LARGEST_PAGE}")
+            page = await response.read()
+        readings = parse_metrics(page, names)
+        if readings == _NOTHING:
+            raise ScrapeError(
+                f"the page has no metric of the engine {names.engine!r}; "
+                "set the pod's label inference.networking.k8s.io/engine-type to the engine it runs"
+            )
+        self._pool.record(endpoint, readings, mark, self._clock())
+
+
+def _reason(error: Exception, timeout: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {timeout:g} s"
+    return str(error) or type(error).__name__

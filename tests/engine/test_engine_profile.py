@@ -1,0 +1,33 @@
+import pytest
+
+from signalbox.engine import DEFAULT_PROFILE, PROFILES
+
+A100, H100 = PROFILES[DEFAULT_PROFILE], PROFILES["llama-3.1-8b-h100"]
+
+
+def test_one_sequence_on_an_a100_decodes_as_fast_as_was_measured() -> None:
+    # 75 tokens/s were measured on the 40 GB card; the 80 GB card has 2,039 / 1,555 of its bandwidth.
+    assert 1 / A100.step_time(0, 1, 1100) == pytest.approx(75 * 2039 / 1555, rel=0.05)
+
+
+def test_one_sequence_on_an_h100_decodes_as_fast_as_was_measured() -> None:
+    assert H100.step_time(0, 1, 200) == pytest.approx(6.48e-3, rel=0.05)
+
+
+def test_prefill_on_an_a100_does_about_ten_thousand_tokens_a_second() -> None:
+    assert 8192 / (A100.step_time(8192, 0, 8192) - A100.step_seconds) == pytest.approx(9700, rel=0.05)
+
+
+def test_the_kv_cache_is_what_memory_leaves() -> None:
+    blocks = A100.num_gpu_blocks(16, 0.9)
+    assert 27_000 < blocks < 29_000  # vLLM reports about 27,000 for this pair
+    assert A100.num_gpu_blocks(32, 0.9) == blocks // 2
+    assert A100.num_gpu_blocks(16, 0.9, max_loras=2, max_lora_rank=8) < blocks
+    assert A100.num_gpu_blocks(16, 0.1) == 0
+
+
+def test_two_gpus_are_faster_and_hold_more() -> None:
+    two = A100.tensor_parallel(2)
+    assert two.step_seconds == pytest.approx(A100.step_seconds / 1.6)
+    assert two.num_gpu_blocks(16, 0.9) > 2 * A100.num_gpu_blocks(16, 0.9)  # the weights are there once
+    assert A100.tensor_parallel(1) is A100

@@ -1,0 +1,134 @@
+"""What a Deployment comes to on this machine."""
+
+from pathlib import Path
+
+import pytest
+from tests.gateway.gateway_manifests import MODEL, PICKER, POOL, ROUTE, SERVER, gateway, one, parse
+
+from signalbox.gateway.desired import Desired, routing_gaps, sort_out
+from signalbox.gateway.podspec import ConfigMapVolume, Mount, local_path
+from signalbox.gateway.probes import Method, Probe, Timing
+from signalbox.resources import ConfigMap
+
+
+def joined(*texts: str) -> Desired:
+    return sort_out(parse("\n---\n".join(texts)))
+
+
+def test_a_vllm_deployment_becomes_pods_with_the_servers_own_arguments() -> None:
+    (workload,) = joined(SERVER).workloads.servers
+    template = workload.template
+    assert workload.replicas == 2
+    assert template.labels == {"app": "vllm"}
+    assert template.arguments == ("--model", "m")
+    assert template.model == "m"
+    assert template.port == 8000
+    assert template.grace == 7.0
+
+
+def test_the_environment_is_passed_on_except_what_would_break_a_local_process_or_is_not_known() -> None:
+    (workload,) = joined(SERVER).workloads.servers
+    assert workload.template.environment == {"MODEL": "m", "VLLM_X": "1", "SPACE": "default"}
+
+
+def test_probes_keep_their_timing_and_commands_are_not_run() -> None:
+    desired = joined(SERVER)
+    (workload,) = desired.workloads.servers
+    probes = workload.template.probes
+    assert probes.readiness == Probe(Method.HTTP, 8000, Timing(period=1.0), "/health")
+    assert probes.liveness is None
+    assert any("livenessProbe of container 'vllm' is not run" in note for note in desired.notes)
+
+
+@pytest.mark.parametrize(
+    ("probe", "expected"),
+    [
+        ("{tcpSocket: {port: http}}", Probe(Method.TCP, 8000)),
+        ("{grpc: {port: 9003}}", Probe(Method.TCP, 9003)),
+        (
+            "{httpGet: {port: '81', scheme: HTTPS, httpHeaders: [{name: A, value: b}]}, failureThreshold: 9}",
+            Probe(Method.HTTP, 81, Timing(failure_threshold=9), "/", (("A", "b"),), "https"),
+        ),
+        ("{httpGet: {port: nosuch}}", None),
+    ],
+)
+def test_each_kind_of_probe_is_read(probe: str, expected: Probe | None) -> None:
+    text = SERVER.replace("{httpGet: {path: /health, port: http}, periodSeconds: 1}", probe)
+    (workload,) = joined(text).workloads.servers
+    assert workload.template.probes.readiness == expected
+    assert (workload.template.probes.startup is None) == (expected is not None), "else it is ready when it listens"
+
+
+def test_a_container_with_the_syncers_variable_becomes_a_syncer_of_each_pod() -> None:
+    (workload,) = joined(SERVER).workloads.servers
+    (syncer,) = workload.template.syncers
+    assert (syncer.name, syncer.config) == ("syncer", "/config/configmap.yaml")
+    assert syncer.mounts == (Mount("/config", "adapters"),)
+    assert workload.template.volumes == (ConfigMapVolume("adapters", "adapters"),)
+
+
+def test_only_a_change_of_the_template_changes_the_revision() -> None:
+    (before,) = joined(SERVER).workloads.servers
+    (scaled,) = joined(SERVER.replace("replicas: 2", "replicas: 3")).workloads.servers
+    (changed,) = joined(SERVER.replace("value: m}", "value: n}")).workloads.servers
+    assert before.template.revision == scaled.template.revision != changed.template.revision
+
+
+def test_the_pools_own_picker_is_replaced_and_its_thresholds_are_passed_on() -> None:
+    desired = joined(POOL, PICKER)
+    (pool,) = desired.pools
+    assert desired.workloads.servers == ()
+    assert desired.workloads.picker_environment == {pool.key: {"KV_CACHE_THRESHOLD": "0.7"}}
+    assert "Deployment default/chooser: replaced by signalbox's own picker" in desired.notes
+
+
+def test_a_picker_is_told_by_its_image_too_and_anything_else_is_not_run() -> None:
+    image = PICKER.replace("name: picker", "name: other").replace("example.org/anything", "example.org/epp:main")
+    assert "Deployment default/chooser: replaced by signalbox's own picker" in joined(POOL, image).notes
+    assert "Deployment default/chooser: not a vLLM server: not run here" in joined(PICKER).notes
+
+
+def test_given_servers_take_the_place_of_simulated_ones() -> None:
+    desired = sort_out(parse(SERVER), servers_given=True)
+    assert desired.workloads.servers == ()
+    assert any("servers given with --server take its place" in note for note in desired.notes)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/config/configmap.yaml", "v/adapters/configmap.yaml"),
+        ("/config/deep/a", "v/other/a"),
+        ("/config/file", "v/other/part"),
+        ("/configuration/x", None),
+    ],
+)
+def test_paths_inside_a_container_lead_to_its_volumes(path: str, expected: str | None) -> None:
+    mounts = (Mount("/config", "adapters"), Mount("/config/deep/", "other"), Mount("/config/file", "other", "part"))
+    assert local_path(path, mounts, Path("v")) == (Path(expected) if expected else None)
+
+
+def test_a_config_map_volume_holds_the_keys_asked_for() -> None:
+    config_map = one(
+        ConfigMap, "{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {a: x}, binaryData: {b: eQ==}}"
+    )
+    assert ConfigMapVolume("v", "c").files(config_map) == {"a": b"x", "b": b"y"}
+    assert ConfigMapVolume("v", "c", (("a", "dir/a"),)).files(config_map) == {"dir/a": b"x"}
+    assert ConfigMapVolume("v", "c", (("z", "z"),)).files(config_map) is None
+    assert ConfigMapVolume("v", "c").files(None) is None
+    assert ConfigMapVolume("v", "c", optional=True).files(None) == {}
+
+
+def test_what_leads_nowhere_is_told() -> None:
+    listener: dict[str, object] = {"name": "l", "port": 80, "protocol": "HTTP"}
+    assert routing_gaps(joined(POOL, ROUTE, gateway("gateway", listener))) == ()
+    assert [gap.split(":")[0] for gap in routing_gaps(joined(POOL))] == ["no Gateway", "no HTTPRoute"]
+    elsewhere = ROUTE.replace("name: pool", "name: elsewhere")
+    assert "InferencePool default/pool: no HTTPRoute leads to it" in routing_gaps(joined(POOL, elsewhere))
+
+
+def test_policies_belong_to_the_pool_they_name_in_its_namespace() -> None:
+    other = MODEL.replace("{name: food}", "{name: food, namespace: other}")
+    desired = joined(POOL, MODEL, other)
+    (pool,) = desired.pools
+    assert [model.metadata.namespace for model in desired.models_of(pool)] == ["default"]
