@@ -47,6 +47,7 @@ class Objects:
         labels: Mapping[str, str] | None = None,
         namespace: str = "default",
         terminating: bool = False,
+        annotations: Mapping[str, str] | None = None,
     ) -> Any:
         """A Pod."""
         metadata: dict[str, Any] = {
@@ -54,6 +55,8 @@ class Objects:
             "namespace": namespace,
             "labels": dict(labels or {"app": "llm"}),
         }
+        if annotations:
+            metadata["annotations"] = dict(annotations)
         if terminating:
             metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
         condition = {"type": "Ready", "status": "True" if ready else "False"}

@@ -127,6 +127,14 @@ def test_what_leads_nowhere_is_told() -> None:
     assert "InferencePool default/pool: no HTTPRoute leads to it" in routing_gaps(joined(POOL, elsewhere))
 
 
+def test_a_pool_whose_port_no_server_listens_on_is_told() -> None:
+    other = POOL.replace("number: 8000", "number: 9000")
+    assert [gap for gap in routing_gaps(joined(POOL, SERVER)) if "target port" in gap] == []
+    (told,) = [gap for gap in routing_gaps(joined(other, SERVER)) if "target port" in gap]
+    assert told.startswith("InferencePool default/pool: its target port is 9000 but Deployment default/")
+    assert "listens on 8000" in told
+
+
 def test_policies_belong_to_the_pool_they_name_in_its_namespace() -> None:
     other = MODEL.replace("{name: food}", "{name: food, namespace: other}")
     desired = joined(POOL, MODEL, other)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.conftest import Objects
 
-from signalbox.pool import NEVER, Charge, Endpoint, Pool, Readings
+from signalbox.pool import NEVER, PORT_ANNOTATION, Charge, Endpoint, Pool, Readings
 
 
 def addresses(pool: Pool) -> list[str]:
@@ -67,6 +68,16 @@ def test_several_target_ports_are_ranks(objects: Objects) -> None:
     assert [(e.name, e.port) for e in pool.endpoints] == [("a-rank-0", 8000), ("a-rank-1", 8001)]
     pool.set_pool(objects.pool(ports=(8001,)))
     assert [(e.name, e.port) for e in pool.endpoints] == [("a", 8001)]
+
+
+@pytest.mark.parametrize(
+    ("port", "expected"), [("9000", 9000), ("0", 8000), ("70000", 8000), ("-1", 8000), ("x", 8000)]
+)
+def test_a_pod_may_name_a_port_of_its_own(objects: Objects, port: str, expected: int) -> None:
+    pool = Pool("pool")
+    pool.set_pool(objects.pool())
+    pool.put(objects.pod("a", "10.0.0.1", annotations={PORT_ANNOTATION: port}))
+    assert [(endpoint.name, endpoint.port) for endpoint in pool.endpoints] == [("a", expected)]
 
 
 def test_ipv6_addresses_have_brackets(objects: Objects) -> None:

@@ -79,6 +79,14 @@ def test_streams_that_end_well_earn_resets(raw_peer: Callable[..., RawPeer]) -> 
     assert not peer.connection.finished
 
 
+def test_a_proxy_may_end_every_answered_stream_by_a_reset(raw_peer: Callable[..., RawPeer]) -> None:
+    peer = raw_peer(reset_burst=2, resets_per_second=0.001).greet()
+    for stream in range(1, 99, 2):
+        peer.connection.outbound.headers(peer.request(stream), b"\x88")
+        peer.send(rst_stream(stream, 8))
+    assert not peer.connection.finished
+
+
 def test_a_crowd_of_disconnects_is_no_attack(raw_peer: Callable[..., RawPeer]) -> None:
     peer = raw_peer().greet()
     peer.send(rapid_reset(peer, range(1, 1999, 2)))

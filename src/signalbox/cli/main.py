@@ -50,9 +50,7 @@ def signalbox(
 def up(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="PATH", help="YAML files or directories of Kubernetes manifests.", show_default=False
-        ),
+        typer.Argument(metavar="PATH", help="YAML files or directories of Kubernetes manifests.", show_default=False),
     ] = None,
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Where the first HTTP listener of the Gateway is served.")

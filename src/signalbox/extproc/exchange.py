@@ -143,8 +143,13 @@ class Exchange:
         self._call.finish()
 
     def cancelled(self) -> None:
-        """The stream was reset or the connection lost: the client, the gateway or the link is gone."""
-        self._end("cancelled")
+        """The stream was reset or the connection lost: the client, the gateway or the link is gone.
+
+        Envoy also resets a stream that it has no more use for. Where it sends no response bodies that is right after
+        the response headers, and all that can be seen of a complete answer.
+        """
+        answered = self._response_mode == _NONE and self._status is not None
+        self._end("complete" if answered else "cancelled")
 
     def _end(self, outcome: str) -> None:
         ticket, self._ticket = self._ticket, None

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from signalbox.gateway.pods import Workloads, read_workloads
+from signalbox.gateway.pods import Workloads, read_workloads, selects
 from signalbox.resources import (
     ConfigMap,
     Deployment,
@@ -110,7 +110,21 @@ def routing_gaps(desired: Desired) -> tuple[str, ...]:
     for pool in desired.pools:
         if desired.routes and (pool.metadata.namespace, pool.metadata.name) not in routed:
             gaps.append(f"{pool.key}: no HTTPRoute leads to it")
+        gaps += _port_gaps(pool, desired)
     return tuple(gaps)
+
+
+def _port_gaps(pool: InferencePool, desired: Desired) -> list[str]:
+    """Servers that a cluster could not reach: there requests go to the pool's ports, wherever a server listens."""
+    ports = [port.number for port in pool.spec.target_ports]
+    return [
+        f"{pool.key}: its target port is {', '.join(map(str, ports))} but {workload.key} listens on"
+        f" {workload.template.port}; it is served here, but in a cluster nothing would answer"
+        for workload in desired.workloads.servers
+        if workload.key.namespace == pool.metadata.namespace
+        and selects(pool.spec.selector.match_labels, workload.template.labels)
+        and workload.template.port not in ports
+    ]
 
 
 def _of(kind: type[T], resources: Iterable[Resource]) -> tuple[T, ...]:

@@ -10,10 +10,8 @@ from typing import Any
 import yaml
 
 from signalbox.gateway.members import Member, Phase
+from signalbox.pool import PORT_ANNOTATION
 from signalbox.resources import InferencePool, Resource, serialize
-
-PORT_ANNOTATION = "signalbox.dev/port"
-"""On a Pod: the port it really listens on, where that is not the pool's target port."""
 
 OBJECTS_FILE = "objects.yaml"
 PODS_FILE = "pods.yaml"

@@ -2,13 +2,14 @@
 
 from signalbox.pool.catalogue import PRIORITY, Catalogue, Conflict, Resolution
 from signalbox.pool.columns import NEVER, Columns, Floats, Mask, Rows
-from signalbox.pool.endpoints import Endpoint, join_address
+from signalbox.pool.endpoints import PORT_ANNOTATION, Endpoint, join_address
 from signalbox.pool.pool import Charge, Pool, ScrapeMark
 from signalbox.pool.readings import Readings
 from signalbox.pool.rotation import Rotation
 
 __all__ = [
     "NEVER",
+    "PORT_ANNOTATION",
     "PRIORITY",
     "Catalogue",
     "Charge",

@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+PORT_ANNOTATION = "signalbox.dev/port"
+"""On a Pod: its server listens on this port instead of the pool's target ports.
+
+In a cluster every pod has an address of its own, so one port number does for all. Servers outside of one may share an
+address, and then only the port tells them apart.
+"""
+
 
 def join_address(host: str, port: int) -> str:
     """Return ``host:port``, with brackets around an IPv6 address."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from signalbox.pool.catalogue import Catalogue
 from signalbox.pool.columns import Columns, Rows
-from signalbox.pool.endpoints import Endpoint
+from signalbox.pool.endpoints import PORT_ANNOTATION, Endpoint
 from signalbox.pool.readings import Readings
 from signalbox.resources import (
     InferenceModel,
@@ -154,8 +154,10 @@ class Pool:
                 continue
             if not selector or any(labels.get(name) != value for name, value in selector.items()):
                 continue
-            for rank, port in enumerate(ports):
-                name = pod.metadata.name if len(ports) == 1 else f"{pod.metadata.name}-rank-{rank}"
+            own = pod.metadata.annotations.get(PORT_ANNOTATION, "")
+            pod_ports = [int(own)] if own.isdecimal() and 0 < int(own) < 65_536 else ports
+            for rank, port in enumerate(pod_ports):
+                name = pod.metadata.name if len(pod_ports) == 1 else f"{pod.metadata.name}-rank-{rank}"
                 wanted.append((pod.metadata.namespace, pod.metadata.name, pod.status.pod_ip, port, pod, name))
         return wanted
 

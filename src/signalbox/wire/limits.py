@@ -43,7 +43,7 @@ class Limits:
     """A stream or socket that accepts none of its waiting answer for this time is cut."""
     reset_burst: int = 1000
     resets_per_second: float = 100.0
-    """Streams that end by RST_STREAM, whoever provoked it; every stream that ends normally allows one more."""
+    """Streams that the peer resets before they are answered, or makes us reset; each better end allows one more."""
     control_burst: int = 10_000
     controls_per_second: float = 2000.0
     """Frames that bring no request forward: SETTINGS, PING, PRIORITY, WINDOW_UPDATE, empty DATA, unknown types."""

@@ -75,6 +75,7 @@ class Outbound:
     def headers(self, stream: Stream, block: bytes, end_stream: bool = False) -> None:
         """Add a response's header block; with ``end_stream`` it is the whole response."""
         self._chunks.append(self._header_frames(stream, block, end_stream))
+        stream.answered = True
         if end_stream:
             stream.local_open = False
             self._closed(stream)

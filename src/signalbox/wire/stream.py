@@ -52,6 +52,7 @@ class Stream:
     """
 
     __slots__ = (
+        "answered",
         "body_left",
         "exchange",
         "id",
@@ -70,6 +71,8 @@ class Stream:
         self.exchange = CLOSED
         self.remote_open = True
         self.local_open = True
+        self.answered = False
+        """Our response has begun."""
         self.send_window = send_window
         self.receive_window = receive_window
         self.body_left = body_left

@@ -118,8 +118,13 @@ class StreamTable:
         stream = self.open.get(stream_id)
         if stream is None:
             return False
+        answered = stream.answered
         self._remove(stream, cut_by_us=False).aborted(code)
-        self._count_reset()
+        # Envoy ends every ext_proc stream like this once it has its answers; an attacker does not wait for them.
+        if answered:
+            self._resets.earn()
+        else:
+            self._count_reset()
         return True
 
     def check_not_idle(self, stream_id: int, what: str) -> None:
