@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from signalbox.director.events import Ticket
 from signalbox.payloads import error_body
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True):
     """One request as a proxy hands it over, complete with its body."""
 
     path: str
@@ -24,8 +23,7 @@ class Arrival:
     """The endpoints the proxy allows (``ip:port`` or ``ip``); ``None`` where it says nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(msgspec.Struct, frozen=True):
     """Where the request goes: ``destination`` is a comma list of ``ip:port``, best first."""
 
     destination: str
@@ -35,8 +33,7 @@ class Routed:
     """``None`` for requests without a body: they are not counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """Why the request goes nowhere. ``code`` is the reference's error code; ``body`` is OpenAI-style JSON."""
 
     status: int

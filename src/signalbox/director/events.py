@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from signalbox.payloads import Usage
 from signalbox.pool import Charge, Endpoint
 from signalbox.scheduling import Step
 
 
-@dataclass(slots=True)
-class Ticket:
+class Ticket(msgspec.Struct):
     """One request between its routing and its end. Times are seconds of the caller's clock."""
 
     request_id: str
@@ -35,8 +35,7 @@ class Ticket:
     """This request on its endpoint's in-flight account, until it ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(msgspec.Struct, frozen=True):
     """How a routed request ended."""
 
     outcome: str

@@ -42,6 +42,13 @@ def set_header(name: str, value: str) -> bytes:
     return _field(1, _field(1, header) + _OVERWRITE)
 
 
+def _content_length(length: int) -> bytes:
+    """``set_header("content-length", ...)``, written out: it is in most answers."""
+    digits = b"%d" % length
+    size = len(digits)
+    return b"\x0a%c\x0a%c\x0a\x0econtent-length\x1a%c%b\x18\x02" % (size + 22, size + 18, size, digits)
+
+
 def remove_headers(names: Iterable[str]) -> bytes:
     """``HeaderMutation.remove_headers`` entries."""
     return b"".join([_field(2, name.encode()) for name in names])
@@ -61,7 +68,7 @@ def _destination(destination: str) -> tuple[bytes, bytes]:
 def _mutation(destination: str, length: int | None, removed: Sequence[str]) -> bytes:
     entries = _destination(destination)[0]
     if length is not None:
-        entries += set_header("content-length", str(length))
+        entries += _content_length(length)
     if removed:
         entries += remove_headers(removed)
     return _field(2, entries)  # CommonResponse.header_mutation

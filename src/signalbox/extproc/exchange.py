@@ -47,6 +47,11 @@ _STREAMED = ProcessingMode.STREAMED
 _NONE = ProcessingMode.NONE
 
 
+def _text(value: bytes | str) -> str:
+    """A header value: Envoy fills ``raw_value``, others ``value``."""
+    return value if isinstance(value, str) else value.decode("latin-1")
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What every exchange of a picker shares: modes where the gateway names none, and the body limit in bytes."""
@@ -195,15 +200,12 @@ class Exchange:
                 self._director.served(self._ticket, served[SERVED_KEY].string_value)
 
     def _request_headers(self, message: HttpHeaders) -> None:
-        for header in message.headers.headers:
-            name = header.key.lower()
-            if name == ":path":
-                self._path = (header.raw_value or header.value.encode()).decode("latin-1")
-            elif name == "x-request-id":
-                self._request_id = (header.raw_value or header.value.encode()).decode("latin-1")
-            elif name in OWNED:
-                self._headers[name] = (header.raw_value or header.value.encode()).decode("latin-1")
-                self._removed.append(name)
+        values = {header.key.lower(): header.raw_value or header.value for header in message.headers.headers}
+        self._path = _text(values.get(":path", ""))
+        self._request_id = _text(values.get("x-request-id", ""))
+        for name in OWNED & values.keys():
+            self._headers[name] = _text(values[name])
+            self._removed.append(name)
         if message.end_of_stream or self._request_mode == _NONE:
             self._decide_without_body()
         elif self._request_mode == _STREAMED:
@@ -301,15 +303,10 @@ class Exchange:
     # -- the answer ---------------------------------------------------------------------------------------------
 
     def _response_headers(self, message: HttpHeaders) -> None:
-        content_type = ""
-        for header in message.headers.headers:
-            name = header.key
-            if name == ":status":
-                text = (header.raw_value or header.value.encode()).decode("latin-1")
-                self._status = int(text) if text.isdigit() else None
-            elif name == "content-type":
-                content_type = (header.raw_value or header.value.encode()).decode("latin-1")
-        self._reader = ResponseReader(content_type)
+        values = {header.key.lower(): header.raw_value or header.value for header in message.headers.headers}
+        status = _text(values.get(":status", ""))
+        self._status = int(status) if status.isdecimal() else None
+        self._reader = ResponseReader(_text(values.get("content-type", "")))
         self._call.send(encoding.CONTINUE_RESPONSE_HEADERS)
         if message.end_of_stream:
             self._complete()

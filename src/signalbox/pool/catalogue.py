@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from signalbox.pool.rotation import Rotation
 from signalbox.resources import (
     Criticality,
@@ -29,8 +31,7 @@ PRIORITY = {Criticality.CRITICAL: 1, Criticality.STANDARD: 0, Criticality.SHEDDA
 Named = InferenceModel | InferenceModelRewrite | InferenceObjective
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(msgspec.Struct, frozen=True):
     """What a requested model name means in this pool."""
 
     target: str

@@ -38,6 +38,7 @@ class Columns:
         "inflight_mark",
         "inflight_tokens",
         "kv_blocks",
+        "kv_per_token",
         "kv_usage",
         "lora_active",
         "lora_max",
@@ -54,6 +55,7 @@ class Columns:
         "kv_usage",
         "block_size",
         "kv_blocks",
+        "kv_per_token",
         "lora_max",
         "lora_active",
         "inflight",
@@ -70,6 +72,7 @@ class Columns:
         self.kv_usage: Floats = np.zeros(self.size)
         self.block_size: Floats = np.zeros(self.size)
         self.kv_blocks: Floats = np.zeros(self.size)
+        self.kv_per_token: Floats = np.zeros(self.size)
         self.lora_max: Floats = np.zeros(self.size)
         self.lora_active: Floats = np.zeros(self.size)
         self.inflight: Floats = np.zeros(self.size)
@@ -110,21 +113,30 @@ class Columns:
             mask_of[row] = True
         self.lora_active[row] = len(active)
 
+    def set_capacity(self, row: int, block_size: int | None, kv_blocks: int | None) -> None:
+        """Record how many tokens a KV block of ``row`` holds and how many blocks there are; ``None`` leaves a
+        number."""
+        if block_size is not None:
+            self.block_size[row] = block_size
+        if kv_blocks is not None:
+            self.kv_blocks[row] = kv_blocks
+        tokens = self.block_size[row] * self.kv_blocks[row]
+        self.kv_per_token[row] = 1.0 / tokens if tokens > 0 else 0.0
+
     def queue(self, rows: Rows) -> Floats:
         """Requests waiting, corrected for what we sent and what ended since the scrape began; never negative.
 
         A request sent after the last scrape may be running rather than waiting by now. Counting it as waiting until
         the next scrape says so is what keeps arrivals between two scrapes from all choosing the same endpoint.
         """
-        estimate: Floats = self.waiting[rows] + self.inflight[rows] - self.inflight_mark[rows]
-        return np.maximum(estimate, 0.0)
+        estimate: Floats = self.inflight[rows] - self.inflight_mark[rows]
+        estimate += self.waiting[rows]
+        return np.maximum(estimate, 0.0, out=estimate)
 
     def kv(self, rows: Rows) -> Floats:
         """KV usage (fraction), plus the tokens sent since the scrape where the server told its capacity."""
-        usage = self.kv_usage[rows]
-        capacity = self.block_size[rows] * self.kv_blocks[rows]
-        if not capacity.any():
-            return usage
-        sent = np.maximum(self.inflight_tokens[rows] - self.tokens_mark[rows], 0.0)
-        added = np.divide(sent, capacity, out=np.zeros_like(sent), where=capacity > 0)
-        return np.minimum(usage + added, np.maximum(usage, 1.0))
+        sent = self.inflight_tokens[rows] - self.tokens_mark[rows]
+        np.maximum(sent, 0.0, out=sent)
+        sent *= self.kv_per_token[rows]
+        sent += self.kv_usage[rows]
+        return sent

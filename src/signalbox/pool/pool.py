@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from signalbox.pool.catalogue import Catalogue
@@ -36,8 +37,7 @@ class ScrapeMark:
     tokens: float
 
 
-@dataclass(slots=True)
-class Charge:
+class Charge(msgspec.Struct):
     """One request on one endpoint's account: ``tokens`` are estimated prompt and answer tokens."""
 
     endpoint: Endpoint
@@ -246,10 +246,8 @@ class Pool:
             columns.running[row] = readings.running
         if readings.kv_usage is not None:
             columns.kv_usage[row] = readings.kv_usage
-        if readings.block_size is not None:
-            columns.block_size[row] = readings.block_size
-        if readings.kv_blocks is not None:
-            columns.kv_blocks[row] = readings.kv_blocks
+        if readings.block_size is not None or readings.kv_blocks is not None:
+            columns.set_capacity(row, readings.block_size, readings.kv_blocks)
         if readings.lora_max is not None:
             columns.lora_max[row] = readings.lora_max
         if readings.lora_active is not None:

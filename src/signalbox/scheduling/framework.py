@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
+import numpy as np
 
 from signalbox.pool import Columns, Floats, Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One thing a policy did: which plugin, over how many candidates, leaving how many."""
 
     plugin: str
@@ -24,8 +26,7 @@ class Step:
     after: int
 
 
-@dataclass(slots=True)
-class Cycle:
+class Cycle(msgspec.Struct):
     """One decision in the making: the request's side of it and everything a plugin may look at."""
 
     target: str
@@ -33,7 +34,7 @@ class Cycle:
     priority: int
     columns: Columns
     rng: random.Random
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Step] = []
 
 
 class Filter(Protocol):
@@ -69,8 +70,7 @@ class Picker(Protocol):
         """Return up to ``limit`` distinct rows, best first. ``rows`` is not empty."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """The chosen rows, first choice first and then the fallbacks, and how they came about."""
 
     rows: tuple[int, ...]
@@ -103,12 +103,14 @@ class Profile:
         chosen = self._pick(cycle, candidates, self.endpoints)
         missing = self.endpoints - len(chosen)
         if missing > 0 and len(rows) > len(chosen):
-            others = rows[[row not in chosen for row in rows.tolist()]]
+            others = rows[rows != chosen[0]]
+            for row in chosen[1:]:
+                others = others[others != row]
             chosen += self._pick(cycle, others, missing)
         return Decision(chosen, tuple(cycle.steps))
 
     def _pick(self, cycle: Cycle, rows: Rows, limit: int) -> tuple[int, ...]:
-        total: Floats = cycle.columns.waiting[rows] * 0.0
+        total: Floats = np.zeros(len(rows))
         for scorer, weight in self.scorers:
             total += weight * scorer.score(cycle, rows)
         picked = self.picker.pick(cycle, rows, total, limit)

@@ -1,8 +1,8 @@
 """``max-score-picker``: the highest score wins; ties go to the fewest requests in flight, then to chance.
 
-Source: the max-score picker of the Gateway API Inference Extension and llm-d, which break ties by chance alone.
-Chance alone sends two of eight simultaneous arrivals to one of eight idle endpoints more often than not; what we have
-sent is known, so it decides first.
+Source: the max-score picker of the Gateway API Inference Extension and llm-d, which break ties by chance alone. Chance
+alone sends two of eight simultaneous arrivals to one of eight idle endpoints more often than not; what we have sent is
+known, so it decides first.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import numpy as np
 from signalbox.pool import Floats, Rows
 from signalbox.scheduling.framework import Cycle
 
+_FEW = 64
+"""Rows that are sorted outright. Of more, only those that can still be among the best are."""
+
 
 @dataclass(frozen=True, slots=True)
 class MaxScorePicker:
@@ -23,10 +26,23 @@ class MaxScorePicker:
 
     def pick(self, cycle: Cycle, rows: Rows, scores: Floats, limit: int) -> Rows:
         """Return up to ``limit`` rows, best first."""
-        inflight = cycle.columns.inflight[rows]
         if len(rows) == 1:
             return rows
-        draw = np.fromiter((cycle.rng.random() for _ in range(len(rows))), np.float64, len(rows))
-        order = np.lexsort((draw, inflight, -scores))
-        picked: Rows = rows[order[:limit]]
+        if len(rows) > _FEW:
+            rows, scores = _best(rows, scores, -scores, limit)
+        inflight = cycle.columns.inflight[rows]
+        if len(rows) > _FEW and scores.min() == scores.max():
+            rows, inflight = _best(rows, inflight, inflight, limit)
+            scores = scores[: len(rows)]
+            if len(rows) > _FEW and inflight.min() == inflight.max():
+                # All the same: any will do, and drawing a few costs less than ordering a thousand.
+                return rows[cycle.rng.sample(range(len(rows)), min(limit, len(rows)))]
+        draw = np.frombuffer(cycle.rng.randbytes(4 * len(rows)), np.uint32)
+        picked: Rows = rows[np.lexsort((draw, inflight, -scores))[:limit]]
         return picked
+
+
+def _best(rows: Rows, values: Floats, cost: Floats, limit: int) -> tuple[Rows, Floats]:
+    """Return the rows whose ``cost`` is at most the ``limit``-th smallest, and their values; ties stay together."""
+    near = cost <= np.partition(cost, limit - 1)[limit - 1]
+    return rows[near], values[near]
