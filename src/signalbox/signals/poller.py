@@ -9,19 +9,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
-import aiohttp
-from yarl import URL
-
 from signalbox.pool.endpoints import Endpoint
 from signalbox.pool.readings import Readings
+from signalbox.signals.connection import PageConnection, ScrapeError
 from signalbox.signals.metric_names import ENGINES, MetricNames, engine_for
 from signalbox.signals.pace import SLOWEST, Metered, PollCost, stretched
 from signalbox.signals.parse import parse_metrics
 
 log = logging.getLogger(__name__)
 
-LARGEST_PAGE = 8 * 1024 * 1024
-"""Bytes. A vLLM server with every family on has a page of about 100 KB."""
 _NOTHING = Readings()
 _GOLDEN = 0.6180339887498949
 
@@ -48,10 +44,6 @@ class ScrapedPool(Protocol[Mark]):
 
     def scrape_failed(self, endpoint: Endpoint, now: float, /) -> None:
         """Say that a scrape failed."""
-
-
-class ScrapeError(Exception):
-    """A server answered, but not with metrics that can be used."""
 
 
 class MetricsPoller(Generic[Mark]):
@@ -94,29 +86,20 @@ class MetricsPoller(Generic[Mark]):
 
     async def run(self) -> None:
         """Scrape until cancelled."""
-        connector = aiohttp.TCPConnector(limit=0, limit_per_host=1)
-        async with (
-            aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=self._timeout),
-                headers={"Accept": "text/plain;version=0.0.4", "Accept-Encoding": "identity"},
-            ) as session,
-            asyncio.TaskGroup() as tasks,
-        ):
+        async with asyncio.TaskGroup() as tasks:
             seen: int | None = None
             while True:
                 self._woken.clear()
                 if (version := self._pool.version) != seen:
                     seen = version
-                    await self._follow_the_pool(session, tasks)
+                    await self._follow_the_pool(tasks)
                 try:
                     async with asyncio.timeout(self._asked):
                         await self._woken.wait()
                 except TimeoutError:
                     pass
 
-    async def _follow_the_pool(self, session: aiohttp.ClientSession, tasks: asyncio.TaskGroup) -> None:
+    async def _follow_the_pool(self, tasks: asyncio.TaskGroup) -> None:
         """Start and stop tasks until there is one for each endpoint of the pool."""
         wanted = {(endpoint.namespace, endpoint.name): endpoint for endpoint in self._pool.endpoints}
         stopped = []
@@ -129,12 +112,19 @@ class MetricsPoller(Generic[Mark]):
         await asyncio.gather(*stopped, return_exceptions=True)
         for key, endpoint in wanted.items():
             if key not in self._following:
-                task = tasks.create_task(self._follow(endpoint, session), name=f"scrape {endpoint.name}")
+                task = tasks.create_task(self._follow(endpoint), name=f"scrape {endpoint.name}")
                 self._following[key] = endpoint, task
 
-    async def _follow(self, endpoint: Endpoint, session: aiohttp.ClientSession) -> None:
+    async def _follow(self, endpoint: Endpoint) -> None:
         """Scrape one endpoint for ever."""
-        url = URL.build(scheme="http", host=endpoint.host, port=endpoint.port, path=self._path)
+        connection = PageConnection(endpoint.host, endpoint.port, self._path)
+        try:
+            await self._follow_over(connection, endpoint)
+        finally:
+            connection.close()
+
+    async def _follow_over(self, connection: PageConnection, endpoint: Endpoint) -> None:
+        url = f"http://{endpoint.address}{self._path}"
         names = engine_for(endpoint.labels, self._engines)
         # Multiples of the golden ratio spread any number of endpoints evenly over the interval.
         await asyncio.sleep(self.interval * (next(self._turns) * _GOLDEN % 1.0))
@@ -142,10 +132,10 @@ class MetricsPoller(Generic[Mark]):
         failures = 0
         failing_since = due
         while True:
-            poll = Metered(self._scrape(session, url, endpoint, names))
+            poll = Metered(self._scrape(connection, endpoint, names))
             try:
                 await poll
-            except (aiohttp.ClientError, TimeoutError, OSError, ScrapeError) as error:
+            except (TimeoutError, OSError, ScrapeError) as error:
                 now = self._clock()
                 self._pool.scrape_failed(endpoint, now)
                 if not failures:
@@ -169,14 +159,10 @@ class MetricsPoller(Generic[Mark]):
             due = max(due + pause, now)
             await asyncio.sleep(due - now)
 
-    async def _scrape(self, session: aiohttp.ClientSession, url: URL, endpoint: Endpoint, names: MetricNames) -> None:
+    async def _scrape(self, connection: PageConnection, endpoint: Endpoint, names: MetricNames) -> None:
         mark = self._pool.begin_scrape(endpoint)
-        async with session.get(url, allow_redirects=False) as response:
-            if response.status != 200:
-                raise ScrapeError(f"status {response.status}")
-            if (response.content_length or 0) > LARGEST_PAGE:
-                raise ScrapeError(f"a page of {response.content_length} bytes, more than {LARGEST_PAGE}")
-            page = await response.read()
+        async with asyncio.timeout(self._timeout):
+            page = await connection.fetch()
         readings = parse_metrics(page, names)
         if readings == _NOTHING:
             raise ScrapeError(
