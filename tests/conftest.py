@@ -6,9 +6,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from signalbox.pool import Pool, Readings
 from signalbox.resources import Origin, Resource, Skipped, parse_resource
+
+# Tests give the same verdict every time on every machine: the same examples, and no clock. `make fuzz` explores.
+settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("repeatable")
 
 EXPERIMENTAL = "inference.networking.x-k8s.io/v1alpha2"
 

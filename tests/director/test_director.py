@@ -131,7 +131,10 @@ def test_a_pool_that_is_not_known_or_empty_is_503(objects: Any) -> None:
     assert "InferencePool default/pool is not known" in error["message"]
     pool.set_pool(objects.pool())
     status, error = refused(director.arrive(Arrival(COMPLETIONS, body()), 0.0))
-    assert (status, error["message"]) == (503, "InferencePool default/pool has no ready endpoint")
+    assert (status, error["message"]) == (
+        503,
+        "InferencePool default/pool has no ready endpoint; see that its pods run, match its selector and are Ready",
+    )
     assert [code for _, _, code in recorder.refusals] == ["ServiceUnavailable"] * 2
 
 
@@ -189,7 +192,9 @@ def test_a_request_without_a_body_goes_to_any_ready_endpoint_and_is_not_counted(
 def test_a_request_without_a_body_needs_a_ready_endpoint(objects: Any) -> None:
     pool = Pool("pool")
     pool.set_pool(objects.pool())
-    assert refused(direct(pool).arrive(Arrival("/v1/models", None), 0.0))[0] == 503
+    recorder = Recorder()
+    assert refused(direct(pool, recorder).arrive(Arrival("/v1/models", None), 0.0))[0] == 503
+    assert recorder.refusals == [("", "", "ServiceUnavailable")]
 
 
 def test_the_account_moves_to_the_fallback_that_served(build_pool: Any) -> None:
@@ -226,3 +231,11 @@ def test_a_canary_of_ninety_to_ten_is_exact(build_pool: Any, objects: Any) -> No
         assert outcome.ticket is not None
         director.finish(outcome.ticket, 0.1, outcome="complete", status=200)
     assert sum(ticket.target == "m-1" for ticket in recorder.tickets) == 900
+
+
+def test_a_ticket_carries_the_objectives_and_the_rewrite_that_chose(build_pool: Any, objects: Any) -> None:
+    pool = build_pool((0, 0, set()), resources=(objects.rewrite("canary", (("m",), (("m-2", 1),))),))
+    outcome = direct(pool).arrive(Arrival(COMPLETIONS, body("m"), slo_ttft=0.2, slo_tpot=0.05), 0.0)
+    assert isinstance(outcome, Routed)
+    assert outcome.ticket is not None
+    assert (outcome.ticket.rewrite, outcome.ticket.slo_ttft, outcome.ticket.slo_tpot) == ("canary", 0.2, 0.05)

@@ -54,12 +54,13 @@ class Completions:
 
     def __init__(self) -> None:
         self.ended: list[Completion] = []
+        self.routes: list[Ticket] = []
 
     def refused(self, model: str, target: str, code: str, now: float) -> None:
         pass
 
     def routed(self, ticket: Ticket, decision_seconds: float) -> None:
-        pass
+        self.routes.append(ticket)
 
     def finished(self, ticket: Ticket, completion: Completion, now: float) -> None:
         self.ended.append(completion)
@@ -368,6 +369,18 @@ def test_headers_that_speak_to_the_picker_do_not_reach_the_server(pool: Pool) ->
         "x-gateway-model-name-rewrite",
     }
     assert b'"model":"by-header"' in body.request_body.response.body_mutation.streamed_response.body
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"), [("250", 0.25), ("1.5", 0.0015), ("0", None), ("-5", None), ("soon", None), ("inf", None)]
+)
+def test_latency_objectives_are_read_and_reach_the_server(pool: Pool, sent: str, expected: float | None) -> None:
+    gateway = Gateway(pool)
+    gateway.headers(extra={"x-slo-ttft-ms": sent, "x-slo-tpot-ms": "40"})
+    headers, _ = gateway.body(request_body("my-model"))
+    assert not headers.request_headers.response.header_mutation.remove_headers
+    (ticket,) = gateway.completions.routes
+    assert (ticket.slo_ttft, ticket.slo_tpot) == (expected, 0.04)
 
 
 def test_the_endpoint_that_served_gets_the_account(pool: Pool) -> None:

@@ -349,3 +349,32 @@ def test_a_histogram_counts_each_value_at_most_its_bound(values: list[float]) ->
     assert counted["+Inf"] == histogram.count == len(values)
     assert histogram.total == pytest.approx(math.fsum(values))
     assert all(a <= b for a, b in pairwise(counted.values()))
+
+
+def test_latency_objectives_of_clients_are_held_against_the_answer() -> None:
+    metrics = PickerMetrics(FixedPool())
+    for objective in (0.4, 0.6, None):
+        request = ticket()
+        request.slo_ttft = objective
+        request.slo_tpot = 0.1
+        metrics.routed(request, 0.0003)
+        metrics.finished(request, ended(usage=Usage(50, 11)), 12.5)
+    scrape = Scrape(metrics)
+    name = "inference_objective_inference_request_metric"
+    assert scrape.value(name, **PAIR, type="ttft") == pytest.approx(0.5)
+    assert scrape.value(name, **PAIR, type="tpot") == pytest.approx(0.2)
+    assert scrape.value(name, **PAIR, type="ttft_slo_violation") == 0
+    assert scrape.value(name, **PAIR, type="tpot_slo_violation") == 1
+    violations = "inference_objective_request_slo_violation_total"
+    assert scrape.value(violations, **PAIR, type="ttft") == 1
+    assert scrape.value(violations, **PAIR, type="tpot") == 3
+
+
+def test_decisions_of_rewrites_are_counted_by_rewrite() -> None:
+    metrics = PickerMetrics(FixedPool())
+    request = ticket()
+    request.rewrite = "canary"
+    metrics.routed(request, 0.0003)
+    metrics.routed(ticket(), 0.0003)
+    labels = {"model_rewrite_name": "canary", "model_name": "food-review", "target_model": "food-review-1"}
+    assert Scrape(metrics).value("inference_extension_model_rewrite_decisions_total", **labels) == 1

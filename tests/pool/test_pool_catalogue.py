@@ -109,8 +109,8 @@ def test_an_exact_rewrite_beats_a_generic_one_and_the_header(objects: Any) -> No
     catalogue = Catalogue()
     catalogue.put(objects.rewrite("generic", ((), (("fallback", 1),))))
     catalogue.put(objects.rewrite("exact", (("m",), (("rewritten", 1),))))
-    assert catalogue.resolve("m", rewrite="by-header") == Resolution("rewritten", 0)
-    assert catalogue.resolve("other") == Resolution("fallback", 0)
+    assert catalogue.resolve("m", rewrite="by-header") == Resolution("rewritten", 0, "exact")
+    assert catalogue.resolve("other") == Resolution("fallback", 0, "generic")
 
 
 def test_the_rewrite_header_holds_where_no_rule_matches(objects: Any) -> None:
@@ -125,7 +125,7 @@ def test_of_two_exact_rewrites_the_oldest_wins_and_within_one_the_first_rule(obj
     catalogue.put(
         objects.rewrite("old", (("m",), (("first", 1),)), (("m",), (("second", 1),)), created="2026-01-01T00:00:00Z")
     )
-    assert catalogue.resolve("m") == Resolution("first", 0)
+    assert catalogue.resolve("m") == Resolution("first", 0, "old")
 
 
 def test_a_rewrite_splits_by_weight_and_makes_its_name_known(objects: Any) -> None:
@@ -143,4 +143,4 @@ def test_deleting_an_exact_rewrite_falls_back_to_the_generic_one(objects: Any) -
     catalogue.put(exact)
     catalogue.put(objects.rewrite("generic", ((), (("fallback", 1),))))
     catalogue.remove(exact.key)
-    assert catalogue.resolve("m") == Resolution("fallback", 0)
+    assert catalogue.resolve("m") == Resolution("fallback", 0, "generic")

@@ -19,6 +19,10 @@ class Arrival(msgspec.Struct, frozen=True):
     """Value of ``x-gateway-inference-objective``."""
     rewrite: str | None = None
     """Value of ``x-gateway-model-name-rewrite``."""
+    slo_ttft: float | None = None
+    """``x-slo-ttft-ms`` in seconds."""
+    slo_tpot: float | None = None
+    """``x-slo-tpot-ms`` in seconds."""
     subset: tuple[str, ...] | None = None
     """The endpoints the proxy allows (``ip:port`` or ``ip``); ``None`` where it says nothing."""
 

@@ -50,7 +50,7 @@ class Director:
         """Decide where the request goes. Every :class:`Routed` with a ticket must be ended by :meth:`finish`."""
         started = self._stopwatch()
         if arrival.body is None:
-            return self._route_without_body(arrival)
+            return self._route_without_body(arrival, now)
         try:
             request = read_request(arrival.path, arrival.body)
         except PayloadError as error:
@@ -106,6 +106,9 @@ class Director:
             stream=request.stream,
             prompt_tokens_estimate=prompt_tokens,
             charge=pool.acquire(endpoints[0], prompt_tokens + answer_tokens),
+            rewrite=resolution.rewrite,
+            slo_ttft=arrival.slo_ttft,
+            slo_tpot=arrival.slo_tpot,
             steps=decision.steps,
         )
         self._observer.routed(ticket, self._stopwatch() - started)
@@ -147,13 +150,13 @@ class Director:
     def _pool_name(self) -> str:
         return f"InferencePool {self.pool.namespace}/{self.pool.name}"
 
-    def _route_without_body(self, arrival: Arrival) -> Routed | Refused:
+    def _route_without_body(self, arrival: Arrival, now: float) -> Routed | Refused:
         """Any ready endpoint will do; the same profile chooses, and nothing is charged."""
         pool = self.pool
         rows: Rows = pool.rows if arrival.subset is None else pool.subset(arrival.subset)
         decision = self._profile.schedule(Cycle("", 1, pool.columns, self._rng), rows) if len(rows) else None
         if decision is None:
-            return self._nobody(arrival)
+            return self._refused(self._nobody(arrival), "", now)
         return Routed(",".join([pool.endpoint(row).address for row in decision.rows]), None, None)
 
     def _refused(self, refusal: Refused, model: str, now: float, target: str = "") -> Refused:
@@ -168,7 +171,7 @@ class Director:
         elif arrival.subset is not None and self.pool.endpoints:
             reason = f"none of the endpoints the proxy allows is a ready endpoint of {self._pool_name}"
         else:
-            reason = f"{self._pool_name} has no ready endpoint"
+            reason = f"{self._pool_name} has no ready endpoint; see that its pods run, match its selector and are Ready"
         return refuse(503, "ServiceUnavailable", reason, type="server_error", error_code="no_ready_endpoint")
 
     def _unknown_model(self, model: str) -> Refused:

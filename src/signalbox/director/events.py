@@ -29,6 +29,12 @@ class Ticket(msgspec.Struct):
     stream: bool
     prompt_tokens_estimate: int
     first_byte_at: float | None = None
+    rewrite: str = ""
+    """Name of the InferenceModelRewrite that chose the target, if one did."""
+    slo_ttft: float | None = None
+    """Seconds to the first token that the client asked for (``x-slo-ttft-ms``)."""
+    slo_tpot: float | None = None
+    """Seconds per output token that the client asked for (``x-slo-tpot-ms``)."""
     steps: tuple[Step, ...] = ()
     """What the scheduling profile did, for whoever asks why."""
     charge: Charge | None = None

@@ -34,8 +34,12 @@ log = logging.getLogger("signalbox.extproc")
 OBJECTIVE = "x-gateway-inference-objective"
 REWRITE = "x-gateway-model-name-rewrite"
 FAIRNESS = "x-gateway-inference-fairness-id"
+SLO_TTFT = "x-slo-ttft-ms"
+SLO_TPOT = "x-slo-tpot-ms"
 OWNED = frozenset({OBJECTIVE, REWRITE, FAIRNESS})
 """Request headers that speak to the picker and are taken off before the model server sees the request."""
+
+_READ = OWNED | {SLO_TTFT, SLO_TPOT}
 
 SUBSET_NAMESPACE = "envoy.lb.subset_hint"
 SUBSET_KEY = "x-gateway-destination-endpoint-subset"
@@ -50,6 +54,15 @@ _NONE = ProcessingMode.NONE
 def _text(value: bytes | str) -> str:
     """A header value: Envoy fills ``raw_value``, others ``value``."""
     return value if isinstance(value, str) else value.decode("latin-1")
+
+
+def _seconds(milliseconds: str | None) -> float | None:
+    """A latency objective in seconds; ``None`` where none was sent or it is no positive number."""
+    try:
+        value = float(milliseconds) / 1000 if milliseconds is not None else 0.0
+    except ValueError:
+        return None
+    return value if 0 < value < float("inf") else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +216,10 @@ class Exchange:
         values = {header.key.lower(): header.raw_value or header.value for header in message.headers.headers}
         self._path = _text(values.get(":path", ""))
         self._request_id = _text(values.get("x-request-id", ""))
-        for name in OWNED & values.keys():
+        for name in _READ & values.keys():
             self._headers[name] = _text(values[name])
-            self._removed.append(name)
+            if name in OWNED:
+                self._removed.append(name)
         if message.end_of_stream or self._request_mode == _NONE:
             self._decide_without_body()
         elif self._request_mode == _STREAMED:
@@ -239,7 +253,16 @@ class Exchange:
 
     def _arrival(self, body: bytes | None) -> Arrival:
         headers = self._headers
-        return Arrival(self._path, body, self._request_id, headers.get(OBJECTIVE), headers.get(REWRITE), self._subset)
+        return Arrival(
+            self._path,
+            body,
+            self._request_id,
+            headers.get(OBJECTIVE),
+            headers.get(REWRITE),
+            _seconds(headers.get(SLO_TTFT)),
+            _seconds(headers.get(SLO_TPOT)),
+            self._subset,
+        )
 
     def _decide_without_body(self) -> None:
         self._settled = True

@@ -36,6 +36,8 @@ class State:
     """By model, target and error code."""
     attempts: Counter[Attempt]
     scheduler_seconds: Histogram
+    rewrites: Counter[tuple[str, str, str]]
+    """By InferenceModelRewrite, model and target."""
 
 
 _PAIR = ("model_name", "target_model_name")
@@ -83,6 +85,7 @@ class PickerCollector(Collector):
         """Yield every metric family."""
         yield from self._requests()
         yield from self._histograms()
+        yield from self._objectives()
         yield from self._pool_gauges()
         yield from self._scheduler()
         info = GaugeMetricFamily("inference_extension_info", "Build of this picker.", labels=("commit", "build_ref"))
@@ -124,6 +127,24 @@ class PickerCollector(Collector):
                     if histogram.count:
                         family.add_metric((series.model, series.target), histogram.cumulative(), histogram.total)
                 yield family
+
+    def _objectives(self) -> Iterator[Metric]:
+        labels = (*_PAIR, "type")
+        latest = GaugeMetricFamily(
+            "inference_objective_inference_request_metric",
+            "Latest time to first token and per output token in seconds, and whether it missed the client's objective.",
+            labels=labels,
+        )
+        violations = CounterMetricFamily(
+            "inference_objective_request_slo_violation", "Answers slower than the client's objective.", labels=labels
+        )
+        for series in self._state.series.values():
+            for kind, value in series.latest.items():
+                latest.add_metric((series.model, series.target, kind), value)
+            for kind, count in series.violations.items():
+                violations.add_metric((series.model, series.target, kind), count)
+        yield latest
+        yield violations
 
     def _pool_gauges(self) -> Iterator[Metric]:
         """Averages run over the ready endpoints whose metrics have been read; with none they are 0."""
@@ -173,3 +194,11 @@ class PickerCollector(Collector):
             port = "" if key.port is None else str(key.port)
             attempts.add_metric((key.status, key.target, key.pod, key.namespace, port), count)
         yield attempts
+        rewrites = CounterMetricFamily(
+            "inference_extension_model_rewrite_decisions",
+            "Targets chosen by InferenceModelRewrites.",
+            labels=("model_rewrite_name", "model_name", "target_model"),
+        )
+        for labels, count in self._state.rewrites.items():
+            rewrites.add_metric(labels, count)
+        yield rewrites

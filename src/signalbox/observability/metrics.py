@@ -46,6 +46,7 @@ class PickerMetrics:
             errors=Counter(),
             attempts=Counter(),
             scheduler_seconds=Histogram(buckets.SCHEDULER_SECONDS),
+            rewrites=Counter(),
         )
         self.registry = CollectorRegistry()
         self.registry.register(PickerCollector(pool, self._state, commit, build_ref))
@@ -64,6 +65,8 @@ class PickerMetrics:
         state = self._state
         state.running[series.model] += 1
         state.scheduler_seconds.observe(decision_seconds)
+        if ticket.rewrite:
+            state.rewrites[ticket.rewrite, series.model, series.target] += 1
         endpoint = ticket.endpoint
         attempt = Attempt("success", series.target, endpoint.pod, endpoint.namespace, endpoint.port)
         state.attempts[attempt] += 1

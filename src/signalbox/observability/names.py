@@ -12,8 +12,8 @@ class NameGuard:
     """Lets a bounded number of names through; every later one becomes ``other``.
 
     Model names come out of request bodies, so without a bound one client could fill the memory of the picker and of
-    the Prometheus that scrapes it. Names longer than `LONGEST` characters, and names that are not valid Unicode, are
-    ``other`` from the start.
+    the Prometheus that scrapes it. Names longer than `LONGEST` characters, names that are not valid Unicode and
+    names with control characters are ``other`` from the start.
     """
 
     def __init__(self, limit: int, known: Container[str] = ()) -> None:
@@ -36,6 +36,8 @@ class NameGuard:
 
 
 def _encodable(name: str) -> bool:
+    if any(character < " " or character == "\x7f" for character in name):
+        return False
     try:
         name.encode()
     except UnicodeEncodeError:

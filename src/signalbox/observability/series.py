@@ -16,6 +16,7 @@ class Series:
         "cached_tokens",
         "durations",
         "input_tokens",
+        "latest",
         "model",
         "normalized",
         "output_tokens",
@@ -25,6 +26,7 @@ class Series:
         "target",
         "tpot",
         "ttft",
+        "violations",
     )
 
     def __init__(self, model: str, target: str) -> None:
@@ -41,6 +43,10 @@ class Series:
         self.input_tokens = Histogram(buckets.INPUT_TOKENS)
         self.output_tokens = Histogram(buckets.OUTPUT_TOKENS)
         self.cached_tokens = Histogram(buckets.INPUT_TOKENS)
+        self.latest: dict[str, float] = {}
+        """The latest ``ttft`` and ``tpot`` in seconds, and whether they missed the client's objective (1 or 0)."""
+        self.violations: Counter[str] = Counter()
+        """Missed objectives, by ``ttft`` and ``tpot``."""
 
     def routed(self, ticket: Ticket) -> None:
         """Count a request that was given an endpoint."""
@@ -73,5 +79,15 @@ class Series:
             self.normalized.observe(duration / tokens)
         if ticket.stream and first is not None and received < first <= now:
             self.ttft.observe(first - received)
+            self._hold_against("ttft", first - received, ticket.slo_ttft)
             if tokens > 1:
-                self.tpot.observe((now - first) / (tokens - 1))
+                per_token = (now - first) / (tokens - 1)
+                self.tpot.observe(per_token)
+                self._hold_against("tpot", per_token, ticket.slo_tpot)
+
+    def _hold_against(self, kind: str, seconds: float, objective: float | None) -> None:
+        self.latest[kind] = seconds
+        if objective is not None:
+            missed = seconds > objective
+            self.latest[f"{kind}_slo_violation"] = float(missed)
+            self.violations[kind] += missed

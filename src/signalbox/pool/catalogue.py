@@ -36,6 +36,8 @@ class Resolution(msgspec.Struct, frozen=True):
 
     target: str
     priority: int
+    rewrite: str = ""
+    """Name of the InferenceModelRewrite that chose the target, if one did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ class Catalogue:
         self._arrivals = 0
         self._models: dict[str, InferenceModel] = {}
         self._rotations: dict[Key, Rotation] = {}
-        self._exact: dict[str, Rotation] = {}
-        self._generic: Rotation | None = None
+        self._exact: dict[str, tuple[str, Rotation]] = {}
+        self._generic: tuple[str, Rotation] | None = None
         self._rules: dict[tuple[Key, int], tuple[RewriteRule, Rotation]] = {}
         self._objectives: dict[str, int] = {}
         self._conflicts: tuple[Conflict, ...] = ()
@@ -115,8 +117,10 @@ class Catalogue:
         rule = self._exact.get(model) or self._generic
         if declared is None and rule is None and rewrite is None and self._models:
             return None
+        rewritten_by = ""
         if rule is not None:
-            target = rule.take()
+            rewritten_by, choices = rule
+            target = choices.take()
         elif rewrite is not None:
             target = rewrite
         elif declared is not None:
@@ -127,7 +131,7 @@ class Catalogue:
         priority = PRIORITY[declared.spec.criticality or Criticality.STANDARD] if declared is not None else 0
         if objective is not None:
             priority = self._objectives.get(objective, priority)
-        return Resolution(target, priority)
+        return Resolution(target, priority, rewritten_by)
 
     def _age(self, resource: Named) -> tuple[float, int]:
         created: datetime | None = resource.metadata.creation_timestamp
@@ -172,6 +176,6 @@ class Catalogue:
                     rotation = Rotation([(target.model_rewrite, target.weight) for target in rule.targets])
                 self._rules[rewrite.key, index] = (rule, rotation)
                 for match in rule.matches:
-                    self._exact.setdefault(match.model.value, rotation)
+                    self._exact.setdefault(match.model.value, (rewrite.metadata.name, rotation))
                 if not rule.matches and self._generic is None:
-                    self._generic = rotation
+                    self._generic = (rewrite.metadata.name, rotation)
