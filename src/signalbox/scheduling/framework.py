@@ -8,14 +8,15 @@ holds no clock and no socket.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
-import numpy as np
 
-from signalbox.pool import Columns, Floats, Rows
+from signalbox.pool import Columns, Endpoint, Floats, Rows
+
+if TYPE_CHECKING:
+    from signalbox.scheduling.prefix.match import PrefixMatch
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -35,6 +36,21 @@ class Cycle(msgspec.Struct):
     columns: Columns
     rng: random.Random
     steps: list[Step] = []
+    endpoints: Mapping[int, Endpoint] = {}
+    """Every ready endpoint by its row, for plugins that look at names and labels. A change of the pool's endpoints
+    comes as another mapping, never as a change of this one: what plugins derive from labels is kept by its identity."""
+    headers: Mapping[str, str] = {}
+    """The request's headers, names in lower case."""
+    prompt_tokens: int = 0
+    """Estimated length of the prompt."""
+    now: float = 0.0
+    """Seconds of the caller's clock."""
+    prefix: PrefixMatch | None = None
+    """Which endpoints hold the beginning of the prompt; ``None`` where nobody looked it up."""
+    multimodal: bool = False
+    """Whether the prompt holds an image, a video or audio."""
+    session: str | None = None
+    """The session the request belongs to, where the caller knows better than a header."""
 
 
 class Filter(Protocol):
@@ -42,7 +58,7 @@ class Filter(Protocol):
 
     @property
     def name(self) -> str:
-        """The plugin's type name."""
+        """The name it has in the configuration; its type where it was given none."""
 
     def keep(self, cycle: Cycle, rows: Rows) -> Rows:
         """Return the rows to go on with, in the order given; an empty result means that none qualifies."""
@@ -53,7 +69,7 @@ class Scorer(Protocol):
 
     @property
     def name(self) -> str:
-        """The plugin's type name."""
+        """The name it has in the configuration; its type where it was given none."""
 
     def score(self, cycle: Cycle, rows: Rows) -> Floats:
         """Return one score for each row, 0 (worst) to 1 (best)."""
@@ -64,10 +80,22 @@ class Picker(Protocol):
 
     @property
     def name(self) -> str:
-        """The plugin's type name."""
+        """The name it has in the configuration; its type where it was given none."""
 
     def pick(self, cycle: Cycle, rows: Rows, scores: Floats, limit: int) -> Rows:
         """Return up to ``limit`` distinct rows, best first. ``rows`` is not empty."""
+
+
+class Ranking(msgspec.Struct, frozen=True):
+    """What the scorers of one profile said. The arrays are the plugins' own: read them, do not write."""
+
+    profile: str
+    rows: Rows
+    """The candidates that were scored."""
+    totals: Floats
+    """Their weighted sums."""
+    parts: tuple[tuple[str, float, Floats], ...]
+    """For each scorer in order: its name, its weight, and its score of each candidate, 0 to 1."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -75,44 +103,13 @@ class Decision(msgspec.Struct, frozen=True):
 
     rows: tuple[int, ...]
     steps: tuple[Step, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """A policy: filters in order, weighted scorers, a picker, and how many fallbacks to name."""
-
-    filters: Sequence[Filter]
-    scorers: Sequence[tuple[Scorer, float]]
-    picker: Picker
-    endpoints: int = 3
-    """How many endpoints an answer names: the choice and its fallbacks."""
-
-    def schedule(self, cycle: Cycle, rows: Rows) -> Decision | None:
-        """Choose among ``rows``; ``None`` where a filter left none.
-
-        When fewer rows survive the filters than an answer names, the picker adds fallbacks from the other candidates:
-        a second-best server is a better retry than none.
-        """
-        candidates = rows
-        for plugin in self.filters:
-            before = len(candidates)
-            candidates = plugin.keep(cycle, candidates)
-            cycle.steps.append(Step(plugin.name, before, len(candidates)))
-            if not len(candidates):
-                return None
-        chosen = self._pick(cycle, candidates, self.endpoints)
-        missing = self.endpoints - len(chosen)
-        if missing > 0 and len(rows) > len(chosen):
-            others = rows[rows != chosen[0]]
-            for row in chosen[1:]:
-                others = others[others != row]
-            chosen += self._pick(cycle, others, missing)
-        return Decision(chosen, tuple(cycle.steps))
-
-    def _pick(self, cycle: Cycle, rows: Rows, limit: int) -> tuple[int, ...]:
-        total: Floats = np.zeros(len(rows))
-        for scorer, weight in self.scorers:
-            total += weight * scorer.score(cycle, rows)
-        picked = self.picker.pick(cycle, rows, total, limit)
-        cycle.steps.append(Step(self.picker.name, len(rows), len(picked)))
-        return tuple(picked.tolist())
+    profile: str = ""
+    """The profile that chose ``rows``."""
+    scores: tuple[Ranking, ...] = ()
+    """One for each profile that ran and has scorers."""
+    headers: Mapping[str, str] = {}
+    """Headers the gateway sets on the request."""
+    response_headers: Mapping[str, str] = {}
+    """Headers the gateway sets on the answer."""
+    stages: Mapping[str, tuple[int, ...]] = {}
+    """What the other profiles of a disaggregated request chose, by profile name."""

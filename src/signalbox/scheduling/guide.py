@@ -27,8 +27,8 @@ from signalbox.scheduling.filters import (
     Node,
     Reachable,
 )
-from signalbox.scheduling.framework import Profile
 from signalbox.scheduling.pickers import MaxScorePicker
+from signalbox.scheduling.profile import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,8 @@ class GuideThresholds:
     """LORA_AFFINITY_THRESHOLD: how often they are."""
 
 
-def guide_profile(thresholds: GuideThresholds | None = None) -> Profile:
-    """Return the guide's policy, with ``reachable`` in front of it."""
-    limits = thresholds or GuideThresholds()
+def guide_tree(limits: GuideThresholds) -> DecisionTree:
+    """Return the tree alone, for a profile of one's own."""
     affinity = LoRAAffinity(limits.lora_affinity)
     least_kv = Node(LeastKVCache())
     spread = Node(LeastQueuing(), then=Node(affinity, then=least_kv))
@@ -56,5 +55,10 @@ def guide_profile(thresholds: GuideThresholds | None = None) -> Profile:
         then=Node(affinity, then=Node(LeastQueuing(), then=least_kv)),
         otherwise=spread,
     )
-    other = Node(HasCapacity(limits.queue, limits.kv_cache), then=spread, otherwise=critical)
-    return Profile(filters=(Reachable(), DecisionTree(critical, other)), scorers=(), picker=MaxScorePicker())
+    return DecisionTree(critical, Node(HasCapacity(limits.queue, limits.kv_cache), then=spread, otherwise=critical))
+
+
+def guide_profile(thresholds: GuideThresholds | None = None) -> Profile:
+    """Return the guide's policy, with ``reachable`` in front of it."""
+    tree = guide_tree(thresholds or GuideThresholds())
+    return Profile(filters=(Reachable(), tree), scorers=(), picker=MaxScorePicker(), name="guide")

@@ -1,28 +1,33 @@
-"""``max-score-picker``: the highest score wins; ties go to the fewest requests in flight, then to chance.
-
-Source: the max-score picker of the Gateway API Inference Extension and llm-d, which break ties by chance alone. Chance
-alone sends two of eight simultaneous arrivals to one of eight idle endpoints more often than not; what we have sent is
-known, so it decides first.
-"""
+"""``max-score-picker``."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
 from signalbox.pool import Floats, Rows
 from signalbox.scheduling.framework import Cycle
+from signalbox.scheduling.pickers.parameters import PickerParameters
+from signalbox.scheduling.plugin import PickerPlugin
 
 _FEW = 64
 """Rows that are sorted outright. Of more, only those that can still be among the best are."""
 
 
-@dataclass(frozen=True, slots=True)
-class MaxScorePicker:
-    """Orders by score (high first), requests in flight (low first) and a random draw."""
+class MaxScorePicker(PickerPlugin[PickerParameters]):
+    """The highest score wins; ties go to the fewest requests in flight, then to chance.
 
-    name: str = "max-score-picker"
+    Source: max-score-picker of the Gateway API Inference Extension and llm-d, which break ties by chance alone. Chance
+    alone sends two of eight simultaneous arrivals to one of eight idle endpoints more often than not; what we have sent
+    is known, so it decides first.
+    """
+
+    type = "max-score-picker"
+    use = "Nearly always; added to profiles that name no picker."
+
+    @property
+    def endpoints(self) -> int:
+        """How many endpoints an answer names."""
+        return self.parameters.max_num_of_endpoints
 
     def pick(self, cycle: Cycle, rows: Rows, scores: Floats, limit: int) -> Rows:
         """Return up to ``limit`` rows, best first."""

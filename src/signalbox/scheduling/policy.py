@@ -1,0 +1,136 @@
+"""A policy: everything an EndpointPickerConfig says about choosing endpoints, ready to run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from signalbox.pool import Endpoint, Rows
+from signalbox.scheduling.configuration.accepted import PrefixIndexParameters
+from signalbox.scheduling.faults import Faults
+from signalbox.scheduling.framework import Cycle, Decision
+from signalbox.scheduling.plugin import DetectorPlugin, HandlerPlugin, Plugin
+from signalbox.scheduling.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a configuration says to rooms outside of scheduling."""
+
+    notes: tuple[str, ...] = ()
+    """What is accepted and has no effect, or another one than a reader of the reference would expect."""
+    prefix: PrefixIndexParameters | None = None
+    """How prompts are to be looked up; ``None`` where no plugin reads ``cycle.prefix``."""
+    parsers: tuple[str, ...] = ()
+    """Types of the parsers in order; empty for the default ones."""
+
+
+class Policy:
+    """Handler, profiles, saturation detector and plugins. To reload a configuration, replace the policy by a new one
+    and let that :meth:`adopt` the old."""
+
+    def __init__(
+        self,
+        handler: HandlerPlugin[Any],
+        profiles: Mapping[str, Profile],
+        detector: DetectorPlugin[Any],
+        plugins: tuple[Plugin[Any], ...],
+        surroundings: Surroundings,
+        faults: Faults,
+    ) -> None:
+        self.handler = handler
+        self.profiles = profiles
+        self.detector = detector
+        self.plugins = plugins
+        """Every plugin, those that were added included, in the order of the file."""
+        self.notes = surroundings.notes
+        self.prefix = surroundings.prefix
+        self.parsers = surroundings.parsers
+        self._faults = faults
+        self._routed = tuple(plugin for plugin in plugins if _overrides(plugin, "routed"))
+        self._answering = tuple(plugin for plugin in plugins if _overrides(plugin, "answer_headers"))
+        self._leaving = tuple(plugin for plugin in plugins if _overrides(plugin, "left"))
+
+    @property
+    def faults(self) -> Counter[str]:
+        """How often each plugin raised, by its name."""
+        return self._faults.counts
+
+    @property
+    def passthrough(self) -> bool:
+        """Whether bodies that cannot be understood are to be routed all the same."""
+        return "passthrough-parser" in self.parsers
+
+    def schedule(self, cycle: Cycle, rows: Rows) -> Decision | None:
+        """Choose among ``rows``; ``None`` where nobody is left. Never raises for what a plugin does.
+
+        Plugins take a decision as made: call it once for each request that will be sent.
+        """
+        try:
+            decision = self.handler.schedule(cycle, rows, self.profiles)
+        except Exception as error:
+            self._faults.note(self.handler.name, error)
+            decision = self._without_handler(cycle, rows)
+        if decision is None:
+            return None
+        for plugin in self._routed:
+            try:
+                plugin.routed(cycle, decision)
+            except Exception as error:
+                self._faults.note(plugin.name, error)
+        if not self._answering:
+            return decision
+        headers: dict[str, str] = dict(decision.response_headers)
+        for plugin in self._answering:
+            try:
+                headers.update(plugin.answer_headers(cycle, decision))
+            except Exception as error:
+                self._faults.note(plugin.name, error)
+        return msgspec.structs.replace(decision, response_headers=headers)
+
+    def _without_handler(self, cycle: Cycle, rows: Rows) -> Decision | None:
+        try:
+            name = self.handler.primary(self.profiles)
+            profile = self.profiles[name]
+        except Exception as error:
+            self._faults.note(self.handler.name, error)
+            profile = next(iter(self.profiles.values()))
+        return profile.schedule(cycle, rows)
+
+    def saturation(self, cycle: Cycle, rows: Rows) -> float:
+        """Return how full ``rows`` are: 0 idle, 1 at the limit, more beyond it; 1 for no rows. A detector that fails
+        reads 0, since refusing everything is worse than refusing nothing."""
+        try:
+            return self.detector.saturation(cycle, rows)
+        except Exception as error:
+            self._faults.note(self.detector.name, error)
+            return 0.0
+
+    def left(self, endpoint: Endpoint) -> None:
+        """An endpoint has left the pool for good."""
+        for plugin in self._leaving:
+            try:
+                plugin.left(endpoint)
+            except Exception as error:
+                self._faults.note(plugin.name, error)
+
+    def adopt(self, previous: Policy) -> None:
+        """Take over what the plugins of ``previous`` have learned, where name, type and parameters are the same."""
+        self._faults.adopt(previous._faults)
+        before = {plugin.name: plugin for plugin in previous.plugins}
+        for plugin in self.plugins:
+            old = before.get(plugin.name)
+            if old is None or type(old) is not type(plugin) or old.parameters != plugin.parameters:
+                continue
+            try:
+                plugin.adopt(old)
+            except Exception as error:
+                self._faults.note(plugin.name, error)
+
+
+def _overrides(plugin: Plugin[Any], hook: str) -> bool:
+    return getattr(type(plugin), hook) is not getattr(Plugin, hook)

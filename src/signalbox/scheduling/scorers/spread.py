@@ -1,0 +1,18 @@
+"""Min-max normalisation: the lowest of the candidates is best."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from signalbox.pool import Floats
+
+
+def lowest_is_best(values: Floats) -> Floats:
+    """Return ``(max - x) / (max - min)`` for each value; 1 for all where all are equal. May reuse ``values``."""
+    high = values.max()
+    span = high - values.min()
+    if not span:
+        return np.ones(len(values))
+    np.subtract(high, values, out=values)
+    values /= span
+    return values

@@ -1,0 +1,199 @@
+"""What is wrong with a configuration, and what is said about it."""
+
+from __future__ import annotations
+
+import pytest
+
+from signalbox.scheduling import InvalidPolicy, load_policy
+
+HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
+
+# After the two lines of the head: the body of a file, and after "=>" the one problem it has.
+CASES = """\
+plugin: []
+=> epp.yaml:3 plugin: is not a known field; did you mean 'plugins'?
+%
+plugins: [{name: a}]
+=> epp.yaml:3 plugins[0].type: is required; add type
+%
+plugins:
+- type: queue-scorr
+=> epp.yaml:4 plugins[0].type: 'queue-scorr' is not a known plugin type; did you mean 'queue-scorer'?
+%
+plugins:
+- type: zzz
+=> epp.yaml:4 plugins[0].type: 'zzz' is not a known plugin type; use a type of the plugin reference, or install its
+   package
+%
+plugins:
+- type: latency-scorer
+=> epp.yaml:4 plugins[0].type: 'latency-scorer' is not supported: it needs the latency predictor, a service of its
+   own that is trained beside the picker; remove it and what refers to it
+%
+plugins:
+- type: queue-scorer
+- type: queue-scorer
+=> epp.yaml:5 plugins[1].type: the name 'queue-scorer' is already used by plugins[0]; give one of the two another
+   name
+%
+plugins:
+- type: load-aware-scorer
+  parameters:
+    treshold: 5
+=> epp.yaml:6 plugins[0].parameters.treshold: is not a known field; did you mean 'threshold'?
+%
+plugins:
+- type: load-aware-scorer
+  parameters: {threshold: 0}
+=> epp.yaml:5 plugins[0].parameters.threshold: must be more than 0, got 0; use a number in that range
+%
+plugins:
+- type: endpoint-attribute-scorer
+  parameters: {attributeKey: custom.x, algorithm: {type: linear_lower_is_better}}
+=> epp.yaml:5 plugins[0].parameters.attributeKey: 'custom.x' is not an attribute of an endpoint here; use one of
+   waiting, running, kv_usage, block_size, kv_blocks, lora_max, lora_active, inflight, inflight_tokens,
+   failed_scrapes
+%
+plugins:
+- type: prefix-cache-affinity-filter
+  parameters: {ttftSource: latencyPredictor}
+=> epp.yaml:5 plugins[0].parameters.ttftSource: must be prefillThroughput, got the string 'latencyPredictor'; write
+   prefillThroughput
+%
+plugins:
+- type: prefix-cache-scorer
+  parameters: {prefixMatchInfoProducerName: cpu}
+=> epp.yaml:5 plugins[0].parameters.prefixMatchInfoProducerName: 'cpu' is not a plugin of type
+   approx-prefix-cache-producer; add a plugin of type approx-prefix-cache-producer with this name, or remove the
+   field
+%
+plugins:
+- type: prefix-cache-scorer
+  parameters: {lruCapacityPerServer: 5}
+=> epp.yaml:5 plugins[0].parameters.lruCapacityPerServer: is no parameter of this scorer; list it under type
+   approx-prefix-cache-producer
+%
+plugins:
+- type: token-producer
+  parameters: {vllm: {url: http://x}}
+=> epp.yaml:5 plugins[0].parameters.vllm: is not supported: prompts are measured by estimate, no tokenizer service
+   is asked; remove it
+%
+plugins:
+- type: utilization-detector
+  parameters: {metricsStalenessThreshold: 200}
+=> epp.yaml:5 plugins[0].parameters.metricsStalenessThreshold: expected a duration, got the integer 200; write a
+   number with a unit, like '200ms' or '5m'
+%
+featureGates: [flowcontrol]
+=> epp.yaml:3 featureGates[0]: 'flowcontrol' is not a known feature gate; did you mean 'flowControl'?
+%
+featureGates: [flowControl]
+=> epp.yaml:3 featureGates[0]: flowControl is not supported: requests do not queue in the picker: they are routed or
+   refused at once; remove it or write flowControl=false
+%
+featureGates: [dataLayer=maybe]
+=> epp.yaml:3 featureGates[0]: 'maybe' is neither true nor false; write dataLayer=true or dataLayer=false
+%
+schedulingProfiles:
+- name: a
+  plugins:
+  - pluginRef: queue
+=> epp.yaml:6 schedulingProfiles[0].plugins[0].pluginRef: 'queue' is not in plugins; add it to plugins
+%
+plugins: [{type: openai-parser}]
+schedulingProfiles:
+- {name: a, plugins: [{pluginRef: openai-parser}]}
+=> epp.yaml:5 schedulingProfiles[0].plugins[0].pluginRef: 'openai-parser' is a parser, and profiles hold filters,
+   scorers and a picker; remove it from the profile
+%
+plugins: [{type: always-disagg-pd-decider}]
+schedulingProfiles:
+- {name: a, plugins: [{pluginRef: always-disagg-pd-decider}]}
+=> epp.yaml:5 schedulingProfiles[0].plugins[0].pluginRef: 'always-disagg-pd-decider' is a decider, and profiles hold
+   filters, scorers and a picker; remove it from the profile
+%
+schedulingProfiles: [{name: a}, {name: b}]
+=> epp.yaml:3 schedulingProfiles: there are 2 profiles and no profile handler; add header-profile-handler or
+   disagg-profile-handler to plugins, or keep one profile
+%
+plugins: [{type: single-profile-handler}]
+schedulingProfiles: [{name: a}, {name: b}]
+=> epp.yaml:3 plugins[0].parameters: runs one profile, and there are 2: a, b; keep one, or use
+   header-profile-handler or disagg-profile-handler
+%
+plugins:
+- type: single-profile-handler
+- type: disagg-profile-handler
+schedulingProfiles: [{name: decode}]
+=> epp.yaml:5 plugins[1]: 'disagg-profile-handler' is a second profile handler beside 'single-profile-handler'; keep
+   one of them
+%
+plugins: [{type: header-profile-handler}]
+schedulingProfiles: [{name: a}]
+=> epp.yaml:3 plugins[0].parameters.defaultProfile: names 'decode', which is not a profile; use one of a
+%
+plugins:
+- type: disagg-profile-handler
+  parameters: {deciders: {prefill: nobody}}
+schedulingProfiles: [{name: decode}]
+=> epp.yaml:5 plugins[0].parameters.deciders.prefill: names 'nobody', which is not in plugins; add a decider, like
+   always-disagg-pd-decider, to plugins
+%
+plugins:
+- type: always-disagg-pd-decider
+- type: disagg-profile-handler
+  parameters: {deciders: {prefill: always-disagg-pd-decider}}
+schedulingProfiles: [{name: decode}]
+=> epp.yaml:6 plugins[1].parameters.profiles.prefill: names 'prefill', which is not a profile; add a profile
+   'prefill' to schedulingProfiles
+%
+plugins:
+- type: disagg-profile-handler
+  parameters: {stageOrder: prefill-first, deciders: {prefill: x}}
+=> epp.yaml:5 plugins[0].parameters.deciders.prefill: is not allowed with stageOrder prefill-first, which always
+   prefills; remove it or use decode-first
+%
+saturationDetector: {pluginRef: ''}
+=> epp.yaml:3 saturationDetector.pluginRef: must not be empty; write the name of a detector
+%
+saturationDetector: {pluginRef: nope}
+=> epp.yaml:3 saturationDetector.pluginRef: 'nope' is not in plugins; add a detector to plugins
+%
+plugins: [{type: queue-scorer}]
+parser: {pluginRef: queue-scorer}
+=> epp.yaml:4 parser.pluginRef: 'queue-scorer' is not a parser; name a parser of plugins
+%
+dataLayer: {discovery: {pluginRef: file-discovery}}
+=> epp.yaml:3 dataLayer.discovery: is not supported: endpoints come from manifests or the Kubernetes API, as the
+   picker's flags say; remove it
+%
+flowControl: {maxBytes: -1}
+=> epp.yaml:3 flowControl.maxBytes: expected a quantity, got the integer -1; write a number like 500, '5k' or '10Gi'
+%
+plugins: []
+plugins: []
+=> epp.yaml:4: the key 'plugins' is given twice; remove one of the two
+%
+plugins: [
+=> epp.yaml:4: is not valid YAML: did not find expected node content; check the indentation there
+%
+---
+kind: x
+=> epp.yaml:4: holds several documents; keep one EndpointPickerConfig
+"""
+
+
+def _cases() -> list[tuple[str, str]]:
+    pairs = []
+    for case in CASES.split("\n%\n"):
+        body, _, expected = case.partition("\n=> ")
+        pairs.append((body, " ".join(expected.split())))
+    return pairs
+
+
+@pytest.mark.parametrize(("body", "expected"), _cases())
+def test_a_problem_names_line_field_and_fix(body: str, expected: str) -> None:
+    with pytest.raises(InvalidPolicy) as caught:
+        load_policy(HEAD + body, name="epp.yaml")
+    assert [str(problem) for problem in caught.value.problems] == [expected]

@@ -1,0 +1,105 @@
+"""``signalbox validate``: one problem a line, a summary, and the exit status."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from signalbox.cli.main import app
+from signalbox.cli.validate import run
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+GOOD = """\
+apiVersion: inference.networking.x-k8s.io/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+- type: queue-scorer
+- type: passthrough-parser
+"""
+BAD = GOOD.replace("queue-scorer", "queue-scorr")
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: []}\n"
+
+
+def config_map(text: str) -> str:
+    body = textwrap.indent(text, "    ")
+    return f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: epp}}\ndata:\n  other: x\n  epp.yaml: |\n{body}"
+
+
+def checked(capsys: pytest.CaptureFixture[str], *paths: Path) -> tuple[int, list[str]]:
+    status = run(paths, schema=False)
+    return status, capsys.readouterr().out.splitlines()
+
+
+def test_the_walk_throughs_manifests_are_valid(capsys: pytest.CaptureFixture[str]) -> None:
+    status, lines = checked(capsys, EXAMPLES / "get-started")
+    assert status == 0
+    assert lines == ["checked 8 resources and 0 endpoint picker configurations: no problems"]
+
+
+@pytest.mark.parametrize("where", ["document", "second document", "json", "config map"])
+def test_a_configuration_is_checked_wherever_it_stands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    plain = {"apiVersion": "llm-d.ai/v1alpha1", "kind": "EndpointPickerConfig", "plugins": [{"type": "queue-scorr"}]}
+    texts = {
+        "document": ("epp.yaml", BAD, ":4 document 1 plugins[0].type"),
+        "second document": ("epp.yaml", f"---\n{config_map('')}\n---\n{BAD}", "document 2 plugins[0].type"),
+        "json": ("epp.json", json.dumps(plain), ":1 document 1 plugins[0].type"),
+        "config map": ("map.yaml", config_map(BAD), "ConfigMap/epp epp.yaml:4 plugins[0].type"),
+    }
+    name, text, place = texts[where]
+    (tmp_path / name).write_text(text)
+    status, lines = checked(capsys, tmp_path)
+    assert status == 1
+    assert place in lines[0]
+    assert lines[0].endswith("'queue-scorr' is not a known plugin type; did you mean 'queue-scorer'?")
+    assert lines[-1].endswith("1 endpoint picker configuration: 1 problem")
+
+
+def test_problems_of_resources_and_of_configurations_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.yaml").write_text(POD.replace("metadata", "metdata"))
+    (tmp_path / "b.yaml").write_text(BAD)
+    status, lines = checked(capsys, tmp_path)
+    assert status == 1
+    assert "did you mean 'metadata'?" in "".join(lines)
+    assert len(lines) == 1 + int(lines[-1].split(": ")[1].split(" ")[0])
+
+
+def test_notes_are_printed_and_are_no_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "epp.yaml").write_text(GOOD)
+    status, lines = checked(capsys, tmp_path)
+    assert status == 0
+    assert "document 1: note: plugins[1]: passthrough-parser" in lines[0]
+    assert lines[-1] == "checked 0 resources and 1 endpoint picker configuration: no problems"
+
+
+def test_a_path_that_is_not_there_is_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, lines = checked(capsys, tmp_path / "nowhere")
+    assert status == 1
+    assert "does not exist" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ([], 2, "give at least one PATH, or --schema"),
+        (["--schema"], 0, "EndpointPickerConfig"),
+        ([str(EXAMPLES / "get-started")], 0, "no problems"),
+        (["nowhere"], 1, "does not exist"),
+    ],
+)
+def test_the_command(arguments: list[str], status: int, said: str) -> None:
+    result = CliRunner().invoke(app, ["validate", *arguments])
+    assert result.exit_code == status
+    assert said in result.output
+
+
+def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([], schema=True) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "EndpointPickerConfig"
