@@ -22,6 +22,13 @@ fmt: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: bench bench-peers
+bench: $(VENV)/.dev  ## what a request costs: the picker beside bare transports and Envoy alone (6 min; ARGS=--quick)
+	$(BIN)/python -m bench $(ARGS)
+
+bench-peers: $(VENV)/.dev  ## the whole gateway beside sglang-router, vllm-router and litellm, installed from PyPI below bench/.peers
+	$(BIN)/python -m bench.peers $(ARGS)
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "signalbox needs Python >= 3.11; set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +42,10 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing signalbox and its test tools into $(VENV) (about 40 s, once)"
 	$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.runtime
+
+.PHONY: fuzz
+fuzz: $(VENV)/.dev  ## hostile traffic against the transport: FRAMES=1000000 and SEED=... choose how much and which
+	$(BIN)/python -m fuzz --frames $(or $(FRAMES),1000000) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -13,13 +13,10 @@ import yaml
 
 from bench.load import completion_request
 from bench.rig import POOL, pool_manifests
-from signalbox.admission import SheddableGate
-from signalbox.director import Arrival, Director, Observer, Routed, SilentObserver, Ticket
+from signalbox.director import Arrival, Director, Observer, Routed, SilentObserver, Ticket, guide_rules
 from signalbox.observability import PickerMetrics, ReportedLoad
 from signalbox.pool import Pool, Readings
 from signalbox.resources import InferenceModel, InferencePool, Origin, Pod, parse_resource
-from signalbox.scheduling import guide_profile
-from signalbox.scheduling.filters import HasCapacity
 
 _UNDER_WAY = 32
 
@@ -69,8 +66,7 @@ def loaded_pool(size: int) -> Pool:
 
 
 def _director(pool: Pool, observer: Observer) -> Director:
-    gate = SheddableGate(HasCapacity(5, 0.8))
-    return Director(pool, guide_profile(), gate, rng=random.Random(7), observer=observer, stopwatch=time.perf_counter)
+    return Director(pool, guide_rules(), rng=random.Random(7), observer=observer, stopwatch=time.perf_counter)
 
 
 def _one_decision_us(director: Director, requests: int) -> float:

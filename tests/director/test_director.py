@@ -8,12 +8,9 @@ from typing import Any
 
 import pytest
 
-from signalbox.admission import SheddableGate
-from signalbox.director import Arrival, Completion, Director, Refused, Routed, Ticket
+from signalbox.director import Arrival, Completion, Director, Refused, Routed, Ticket, guide_rules
 from signalbox.payloads import Usage
 from signalbox.pool import Pool
-from signalbox.scheduling import guide_profile
-from signalbox.scheduling.filters import HasCapacity
 
 COMPLETIONS = "/v1/completions"
 
@@ -37,9 +34,7 @@ class Recorder:
 
 
 def direct(pool: Pool, observer: Recorder | None = None) -> Director:
-    return Director(
-        pool, guide_profile(), SheddableGate(HasCapacity()), rng=random.Random(1), observer=observer or Recorder()
-    )
+    return Director(pool, guide_rules(), rng=random.Random(1), observer=observer or Recorder())
 
 
 def body(model: str | None = "food-review", **fields: Any) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 from envoy.config.core.v3 import base_pb2
+from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,8 +91,17 @@ def test_the_constant_answers() -> None:
     assert read(encoding.CONTINUE_RESPONSE_BODY).WhichOneof("response") == "response_body"
     assert read(encoding.CONTINUE_REQUEST_TRAILERS).WhichOneof("response") == "request_trailers"
     assert read(encoding.CONTINUE_RESPONSE_TRAILERS).WhichOneof("response") == "response_trailers"
-    override = read(encoding.BUFFER_THE_BODY)
-    assert override.WhichOneof("response") == "request_headers"
-    assert override.mode_override.request_body_mode == override.mode_override.BUFFERED
-    assert override.mode_override.request_header_mode == override.mode_override.SEND
-    assert override.mode_override.response_header_mode == override.mode_override.SEND
+
+
+@pytest.mark.parametrize("name", ["NONE", "BUFFERED", "STREAMED", "BUFFERED_PARTIAL", "FULL_DUPLEX_STREAMED"])
+def test_the_switch_to_buffered_bodies_leaves_the_response_as_it_is(name: str) -> None:
+    mode = ProcessingMode.BodySendMode.Value(name)
+    answer = ext_proc.ProcessingResponse.FromString(encoding.buffer_the_body(mode))
+    assert answer.WhichOneof("response") == "request_headers"
+    assert answer.mode_override == ProcessingMode(
+        request_header_mode=ProcessingMode.SEND,
+        response_header_mode=ProcessingMode.SEND,
+        request_body_mode=ProcessingMode.BUFFERED_PARTIAL,
+        response_body_mode=mode,
+        response_trailer_mode=ProcessingMode.SEND if name == "FULL_DUPLEX_STREAMED" else ProcessingMode.DEFAULT,
+    )

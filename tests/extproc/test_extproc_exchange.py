@@ -14,15 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import Objects
 
-from signalbox.admission import SheddableGate
-from signalbox.director import Completion, Director, Ticket
+from signalbox.director import Completion, Director, Ticket, guide_rules
 from signalbox.extproc import Exchange, Terms
 from signalbox.pool import Pool
-from signalbox.scheduling import guide_profile
-from signalbox.scheduling.filters import HasCapacity
 
 FULL = ProcessingMode.FULL_DUPLEX_STREAMED
 BUFFERED = ProcessingMode.BUFFERED
+BUFFERED_PARTIAL = ProcessingMode.BUFFERED_PARTIAL
 STREAMED = ProcessingMode.STREAMED
 NONE = ProcessingMode.NONE
 
@@ -74,9 +72,7 @@ class Gateway:
     ) -> None:
         self.pool = pool
         self.completions = Completions()
-        director = Director(
-            pool, guide_profile(), SheddableGate(HasCapacity()), rng=random.Random(1), observer=self.completions
-        )
+        director = Director(pool, guide_rules(), rng=random.Random(1), observer=self.completions)
         self.call = FakeCall()
         self.exchange = Exchange(self.call, director, lambda: 1.0, Terms(**terms))
         self._config = (
@@ -287,9 +283,40 @@ class TestBuffered:
 def test_a_gateway_that_streams_bodies_is_asked_to_buffer(pool: Pool) -> None:
     gateway = Gateway(pool, STREAMED, STREAMED)
     (headers,) = gateway.headers()
-    assert headers.mode_override.request_body_mode == BUFFERED
+    assert headers.mode_override.request_body_mode == BUFFERED_PARTIAL
+    assert headers.mode_override.response_body_mode == STREAMED
     (body,) = gateway.body(request_body("my-model"))
     assert in_metadata(body).startswith("192.168.1.2:8000")
+
+
+@pytest.mark.parametrize("mode", [BUFFERED, BUFFERED_PARTIAL, STREAMED])
+def test_a_body_that_trailers_follow_is_as_whole_as_any(pool: Pool, mode: int) -> None:
+    gateway = Gateway(pool, mode, STREAMED)
+    gateway.headers()
+    (body,) = gateway.body(request_body("my-model"), end=False)
+    assert in_metadata(body).startswith("192.168.1.2:8000")
+    (trailers,) = gateway.say(request_trailers=ext_proc.HttpTrailers())
+    assert trailers.WhichOneof("response") == "request_trailers"
+
+
+@pytest.mark.parametrize("mode", [BUFFERED_PARTIAL, STREAMED])
+def test_a_body_of_which_the_gateway_shows_only_a_part_is_refused(pool: Pool, mode: int) -> None:
+    gateway = Gateway(pool, mode, STREAMED)
+    gateway.headers()
+    (answer,) = gateway.body(request_body("my-model")[:30], end=False)
+    assert answer.immediate_response.status.code == 413
+    assert b"only the first 30 bytes" in answer.immediate_response.body
+    assert gateway.call.status == 0
+    assert pool.columns.inflight.sum() == 0
+
+
+@pytest.mark.parametrize("mode", [BUFFERED, STREAMED, FULL])
+def test_a_gateway_that_does_not_show_the_request_headers_is_told_so(pool: Pool, mode: int) -> None:
+    gateway = Gateway(pool, mode, STREAMED)
+    (answer,) = gateway.body(request_body("my-model"))
+    assert answer.immediate_response.status.code == 500
+    assert b"set request_header_mode SEND" in answer.immediate_response.body
+    assert pool.columns.inflight.sum() == 0
 
 
 @pytest.mark.parametrize("end", ["half_closed", "cancelled"])
@@ -343,6 +370,17 @@ def test_a_body_over_the_limit_is_413_and_its_bytes_are_dropped(pool: Pool) -> N
     assert answer.immediate_response.status.code == 413
     assert gateway.body(b"y" * 1000) == []
     assert pool.columns.inflight.sum() == 0
+
+
+@pytest.mark.parametrize("mode", [BUFFERED, BUFFERED_PARTIAL, STREAMED, FULL])
+def test_a_body_that_is_announced_over_the_limit_is_not_waited_for(pool: Pool, mode: int) -> None:
+    gateway = Gateway(pool, mode, STREAMED, max_body=100)
+    (answer,) = gateway.headers(extra={"content-length": "101"})
+    assert answer.immediate_response.status.code == 413
+    assert gateway.call.status == 0
+    within = Gateway(pool, mode, STREAMED, max_body=100)
+    within.headers(extra={"content-length": "100"})
+    assert within.call.status is None
 
 
 @pytest.mark.parametrize("subset", [["192.168.1.3:8000"], "192.168.1.3:8000", ["192.168.1.99", "192.168.1.3:8000, "]])

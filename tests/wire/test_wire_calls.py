@@ -107,7 +107,7 @@ def service() -> Service:
 
 @pytest.fixture
 def client(raw_peer: Callable[..., RawPeer], service: Service) -> Client:
-    return Client(raw_peer(), service.accept, Limits(message_bytes=100, buffered_bytes=1000))
+    return Client(raw_peer(), service.accept, Limits(message_bytes=2000, buffered_bytes=20_000))
 
 
 def data(*messages: bytes, end: bool = False, stream: int = 1) -> bytes:
@@ -184,7 +184,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize(
         ("wire", "status"),
-        [(PREFIX.pack(1, 1) + b"x", b"12"), (PREFIX.pack(7, 1) + b"x", b"13"), (PREFIX.pack(0, 101), b"8")],
+        [(PREFIX.pack(1, 1) + b"x", b"12"), (PREFIX.pack(7, 1) + b"x", b"13"), (PREFIX.pack(0, 2001), b"8")],
         ids=["compressed", "wrong flag", "too long"],
     )
     def test_messages_it_cannot_take(self, client: Client, service: Service, wire: bytes, status: bytes) -> None:
@@ -202,13 +202,13 @@ class TestRefusals:
 
     def test_unfinished_messages_of_one_connection_are_bounded_together(self, client: Client, service: Service) -> None:
         statuses = []
-        for stream in range(1, 21, 2):
+        for stream in range(1, 29, 2):
             client.open(stream=stream)
-            answer = client.send(frame(f.DATA, 0, stream, PREFIX.pack(0, 100) + bytes(99)))
+            answer = client.send(frame(f.DATA, 0, stream, PREFIX.pack(0, 2000) + bytes(1999)))
             statuses += [client.fields(answer)[b"grpc-status"]] if answer else []
-        assert statuses == [b"8"] * 4
-        assert service.log.count("cancelled") == 4
-        assert client.session.holdings.held <= 1000
+        assert statuses == [b"8"] * 5
+        assert service.log.count("cancelled") == 5
+        assert client.session.holdings.held <= 20_000
 
 
 class TestCancellation:
@@ -239,8 +239,8 @@ class TestCancellation:
     def test_a_call_that_is_not_read_is_cut_but_not_from_within_send(self, client: Client, service: Service) -> None:
         client.send(settings(((f.INITIAL_WINDOW_SIZE, 0),)))
         client.open()
-        for _ in range(12):
-            service.calls[0].send(bytes(90))
+        for _ in range(24):
+            service.calls[0].send(bytes(900))
         assert "cancelled" not in service.log
         (headers, cut) = client.frames()
         assert (headers.kind, cut.kind, cut.number) == (f.HEADERS, f.RST_STREAM, 0xB)

@@ -13,10 +13,12 @@ from signalbox.wire import ErrorCode, Limits
 from signalbox.wire import frames as f
 from signalbox.wire.allowance import Allowance
 from signalbox.wire.frames import frame, goaway, ping, rst_stream, settings, window_update
+from signalbox.wire.header_blocks import encode_fields
 
 if TYPE_CHECKING:
     from tests.wire.conftest import RawPeer
 
+REQUEST = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/p"))
 CONTROLS = {
     "SETTINGS": settings(()),
     "SETTINGS acknowledgement": f.SETTINGS_ACK,
@@ -36,7 +38,7 @@ def test_control_frames(raw_peer: Callable[..., RawPeer], flood: bytes) -> None:
     peer.request()
     peer.send(flood * 45)
     assert not peer.connection.finished
-    assert peer.goaway(flood * 10) == ErrorCode.ENHANCE_YOUR_CALM
+    assert peer.goaway(flood * 20) == ErrorCode.ENHANCE_YOUR_CALM
 
 
 def test_control_frames_at_an_allowed_rate_go_on_for_ever(raw_peer: Callable[..., RawPeer]) -> None:
@@ -103,7 +105,35 @@ def test_settings_are_dearer_with_many_streams_open(raw_peer: Callable[..., RawP
     peer = raw_peer(control_burst=100, controls_per_second=1).greet()
     for stream in range(1, 641, 2):
         peer.send(peer.head(stream))
-    assert peer.goaway(settings(((f.INITIAL_WINDOW_SIZE, 1),)) * 6) == ErrorCode.ENHANCE_YOUR_CALM
+    assert peer.goaway(settings(((f.INITIAL_WINDOW_SIZE, 1),)) * 12) == ErrorCode.ENHANCE_YOUR_CALM
+
+
+def test_settings_are_dearer_with_many_values(raw_peer: Callable[..., RawPeer]) -> None:
+    peer = raw_peer(control_burst=100, controls_per_second=1).greet()
+    assert peer.goaway(settings([(99, 1)] * 1700)) == ErrorCode.ENHANCE_YOUR_CALM
+
+
+def test_large_header_lists_are_dear(raw_peer: Callable[..., RawPeer]) -> None:
+    peer = raw_peer(control_burst=100, controls_per_second=1, reset_burst=1000).greet()
+    large = encode_fields([*REQUEST, (b"x", b"v" * 10_000)])
+    opened = [frame(f.HEADERS, f.END_HEADERS, stream, b"\x20" + large) for stream in range(1, 41, 2)]
+    assert peer.goaway(*opened) == ErrorCode.ENHANCE_YOUR_CALM
+
+
+def test_ordinary_header_lists_cost_nothing(raw_peer: Callable[..., RawPeer]) -> None:
+    peer = raw_peer(control_burst=8, controls_per_second=0.001).greet()
+    for stream in range(1, 401, 2):
+        peer.request(stream)
+    assert not peer.connection.finished
+
+
+def test_a_busy_peer_may_send_control_frames_in_proportion(raw_peer: Callable[..., RawPeer]) -> None:
+    peer = raw_peer(control_burst=20, controls_per_second=0.001).greet()
+    for stream in range(1, 2001, 2):
+        peer.request(stream)
+        peer.send(window_update(0, 1) * 8)
+    assert not peer.connection.finished
+    assert peer.goaway(ping(bytes(8)) * 60) == ErrorCode.ENHANCE_YOUR_CALM
 
 
 @given(st.lists(st.floats(0, 1), max_size=60))

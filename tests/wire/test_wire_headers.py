@@ -167,6 +167,7 @@ class TestDecoding:
         with pytest.raises(ConnectionFault) as caught:
             self.decoder().fields(1, block)
         assert caught.value.code == ErrorCode.COMPRESSION_ERROR
+        assert caught.value.reason == "a header block is not HPACK", "the peer learns nothing about our memory"
 
     def test_a_list_over_the_limit_costs_the_stream_or_the_connection_if_it_leaves_a_table_behind(self) -> None:
         bomb = b"\x82" * 100  # 100 times ":method: GET", 42 bytes each as section 6.5.2 counts

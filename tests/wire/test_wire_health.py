@@ -121,6 +121,14 @@ class TestWatch:
         assert call.ended[0] == Status.INTERNAL
         assert not health.watchers
 
+    def test_a_broken_second_request_leaves_no_watcher_behind(self, health: HealthService) -> None:
+        call = FakeCall()
+        receiver = health.routes()[WATCH](call)
+        receiver.message(b"")
+        receiver.message(b"\xff")
+        assert call.ended is not None
+        assert not health.watchers
+
 
 class TestMessages:
     def test_unknown_fields_are_skipped_and_the_last_name_counts(self) -> None:

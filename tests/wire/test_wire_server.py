@@ -57,6 +57,12 @@ class FakeTransport:
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return False
+
     def __getattr__(self, name: str) -> Callable[[], None]:
         return lambda: self.log.append(name)
 
@@ -67,8 +73,14 @@ class Shell:
     def __init__(self, peer: RawPeer, **limits: Any) -> None:
         self.calls: list[Echo] = []
         self.closed = False
+        self.buffered_bytes = 0
         self.protocol = GrpcProtocol(
-            asyncio.get_running_loop(), {"/test.Echo/Echo": self._accept}, Limits(**limits), lambda _: True, self._close
+            asyncio.get_running_loop(),
+            {"/test.Echo/Echo": self._accept},
+            Limits(**limits),
+            lambda _: True,
+            self._close,
+            self._grew,
         )
         self.transport = FakeTransport()
         self.protocol.connection_made(self.transport)  # type: ignore[arg-type]
@@ -81,6 +93,9 @@ class Shell:
 
     def _close(self, protocol: GrpcProtocol) -> None:
         self.closed = True
+
+    def _grew(self, change: int) -> None:
+        self.buffered_bytes += change
 
     def open(self) -> Echo:
         self.protocol.data_received(GREETING + self.peer.head(1))
@@ -168,6 +183,25 @@ class TestWriting:
         assert one.kinds() == [f.GOAWAY]
         assert "close" in one.transport.log
 
+    async def test_a_socket_that_died_within_this_turn_is_not_written_to_again(
+        self, shell: Callable[..., Shell]
+    ) -> None:
+        one = shell()
+        echo = one.open()
+        writes = []
+
+        def write(data: bytes) -> None:
+            writes.append(data)
+            raise RuntimeError("the handler is closed")
+
+        one.transport.write = write  # type: ignore[method-assign]
+        one.protocol.data_received(message(b"a"))
+        one.protocol.data_received(message(b"b"))
+        assert len(writes) == 1
+        one.protocol.connection_lost(None)
+        assert echo.over
+        assert one.buffered_bytes == 0
+
     async def test_a_lost_socket_cancels_and_nothing_is_written_to_it(self, shell: Callable[..., Shell]) -> None:
         one = shell()
         echo = one.open()
@@ -228,6 +262,25 @@ class TestTime:
         assert "abort" not in one.transport.log
         one.check(6)
         assert "abort" in one.transport.log
+
+    async def test_a_closed_connection_may_not_linger(self, shell: Callable[..., Shell]) -> None:
+        one = shell()
+        one.open()
+        one.protocol.close()
+        assert one.transport.log[-1] == "close"
+        one.check(4.9)
+        assert "abort" not in one.transport.log
+        one.check(6)
+        assert one.transport.log[-1] == "abort"
+
+    async def test_an_idle_peer_that_ignores_the_drain_is_closed(self, shell: Callable[..., Shell]) -> None:
+        one = shell(idle_seconds=100, keepalive_seconds=50)
+        one.protocol.data_received(GREETING)
+        one.check(101)
+        assert "close" not in one.transport.log
+        one.protocol.data_received(ping(bytes(8)))
+        one.check(151)
+        assert "close" in one.transport.log
 
     async def test_a_stream_that_stalls_is_cut(self, shell: Callable[..., Shell]) -> None:
         one = shell(stall_seconds=5)

@@ -6,6 +6,7 @@ release's rule for Sheddable). Requests of priority zero and above are always ad
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from signalbox.pool import Rows
@@ -36,5 +37,31 @@ class SheddableGate:
         return Shed(
             f"all {len(rows)} endpoints have more than {self.capacity.queue:g} requests waiting or more than"
             f" {self.capacity.kv_cache:.0%} of their KV cache in use, and this request is sheddable",
+            self.retry_after,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SaturationGate:
+    """Sheds what has a priority below zero while the pool is saturated, as a configured detector measures it.
+
+    Source: admission without flow control in the Gateway API Inference Extension v1 and llm-d: priority below zero and
+    saturation of 1 or more.
+    """
+
+    detector: str
+    saturation: Callable[[Cycle, Rows], float]
+    """How full the candidates are: 0 idle, 1 at the limit."""
+    retry_after: int = 1
+
+    def admit(self, cycle: Cycle, rows: Rows) -> Shed | None:
+        """Return ``None`` to admit, or the refusal."""
+        if cycle.priority >= 0:
+            return None
+        saturation = self.saturation(cycle, rows)
+        if saturation < 1:
+            return None
+        return Shed(
+            f"the pool is at {saturation:.0%} of its capacity ({self.detector}), and this request is sheddable",
             self.retry_after,
         )

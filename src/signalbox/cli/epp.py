@@ -9,10 +9,12 @@ import uvloop
 
 from signalbox.cli.epp_options import EppOptions
 from signalbox.cli.picker import Picker
+from signalbox.cli.stopping import stop_on_signals
 from signalbox.observability import configure_logging, level_of_verbosity
 from signalbox.pool import Pool
 from signalbox.resources import InferencePool
 from signalbox.sources import DirectorySource, ManifestReader
+from signalbox.wire import TlsError
 
 
 class UsageError(Exception):
@@ -20,7 +22,10 @@ class UsageError(Exception):
 
 
 def run(options: EppOptions) -> int:
-    """Run until stopped; return the exit code: 0, 1 when a port cannot be had, 2 for options that make no sense."""
+    """Run until stopped; return the exit code.
+
+    That is 0, 1 when a port or a watch on files cannot be had, 2 for options or files that make no sense.
+    """
     try:
         level = level_of_verbosity(options.verbosity)
         configure_logging(level, "console" if options.log_format == "console" else "json")
@@ -31,14 +36,24 @@ def run(options: EppOptions) -> int:
         assert options.source is not None  # find_pool refuses to go on without it
         source = DirectorySource(options.source, pool)
         source.load()
-        uvloop.run(Picker(options, source, pool, os.environ).run())
-    except (UsageError, ValueError) as error:
+        uvloop.run(_serve(Picker(options, source, pool, os.environ)))
+    except (UsageError, TlsError, ValueError) as error:
         print(f"signalbox epp: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"signalbox epp: {error.strerror or error}", file=sys.stderr)
         return 1
+    except ExceptionGroup as failures:
+        unwatched, others = failures.split(OSError)
+        if others is not None or unwatched is None:
+            raise
+        print(f"signalbox epp: {unwatched.exceptions[0]}", file=sys.stderr)
+        return 1
     return 0
+
+
+async def _serve(picker: Picker) -> None:
+    await picker.run(stop_on_signals())
 
 
 def find_pool(options: EppOptions) -> str:

@@ -25,6 +25,15 @@ class EppOptions:
     metrics_port: int
     scrape_interval: float
     drain_seconds: float
-    body_limit: int
     verbosity: int
     log_format: str
+    secure_serving: bool
+    cert_path: Path | None
+    client_ca_file: Path | None
+    body_limit: int
+    max_streams: int
+    max_header_bytes: int
+    max_buffered: int
+    max_total_buffered: int
+    max_connections: int
+    idle_seconds: float

@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from signalbox import __version__
-from signalbox.cli.epp_options import EppOptions, default_namespace
+from signalbox.cli.epp_flags import epp
+from signalbox.cli.go_flags import GoFlagsCommand
 
 app = typer.Typer(
     name="signalbox",
@@ -94,53 +95,7 @@ def up(
     raise typer.Exit(run(options))
 
 
-@app.command()
-def epp(
-    source: Annotated[
-        Path | None,
-        typer.Option(help="Directory with the pool, its models and its Pods as YAML; watched.", show_default=False),
-    ] = None,
-    pool_name: Annotated[
-        str | None, typer.Option(help="The InferencePool to pick endpoints for.", show_default=False)
-    ] = None,
-    pool_namespace: Annotated[
-        str | None,
-        typer.Option(help="Its namespace; NAMESPACE from the environment, else default.", show_default=False),
-    ] = None,
-    grpc_host: Annotated[str, typer.Option(help="Address all three ports listen on.")] = "0.0.0.0",
-    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="ext_proc.")] = 9002,
-    grpc_health_port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC health.")] = 9003,
-    metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Prometheus metrics.")] = 9090,
-    refresh_metrics_interval: Annotated[
-        float, typer.Option(min=0.001, help="Seconds between two scrapes of a model server; stretched under load.")
-    ] = 0.05,
-    drain_seconds: Annotated[float, typer.Option(min=0, help="How long SIGTERM waits for requests in flight.")] = 30.0,
-    body_limit: Annotated[int, typer.Option(min=1, help="Largest request body in MiB; larger ones get 413.")] = 32,
-    verbosity: Annotated[int, typer.Option("-v", min=0, max=9, help="2 is normal, 4 logs every decision.")] = 2,
-    log_format: Annotated[str, typer.Option("--log-format", "--zap-encoder", help="json or console.")] = "json",
-) -> None:
-    """Run an endpoint picker: Envoy asks it over ext_proc which model server should take each request.
-
-    The guide's thresholds are read from KV_CACHE_THRESHOLD, QUEUE_THRESHOLD_CRITICAL, QUEUING_THRESHOLD_LORA and
-    LORA_AFFINITY_THRESHOLD; USE_STREAMING=false makes BUFFERED the mode of gateways that name none.
-    """
-    from signalbox.cli.epp import run
-
-    options = EppOptions(
-        source=source,
-        pool_name=pool_name,
-        pool_namespace=pool_namespace or default_namespace(),
-        host=grpc_host,
-        grpc_port=grpc_port,
-        health_port=grpc_health_port,
-        metrics_port=metrics_port,
-        scrape_interval=refresh_metrics_interval,
-        drain_seconds=drain_seconds,
-        body_limit=body_limit * 1024 * 1024,
-        verbosity=verbosity,
-        log_format=log_format,
-    )
-    raise typer.Exit(run(options))
+app.command(cls=GoFlagsCommand)(epp)
 
 
 @app.command("lora-syncer", context_settings=_PASS_ON, add_help_option=False)
@@ -157,6 +112,24 @@ def modelserver(context: typer.Context) -> None:
     from signalbox.modelserver import run
 
     raise typer.Exit(run(context.args))
+
+
+@app.command()
+def validate(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH", help="YAML or JSON files, or directories of them.", show_default=False),
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print a JSON Schema of EndpointPickerConfig instead, for editors.")
+    ] = False,
+) -> None:
+    """Check manifests and EndpointPickerConfig files: one problem a line, exit status 1 where there are any."""
+    from signalbox.cli.validate import run
+
+    if not paths and not schema:
+        raise typer.BadParameter("give at least one PATH, or --schema")
+    raise typer.Exit(run(paths or (), schema=schema))
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import signal
+import ssl
 import time
 from collections.abc import Mapping
 
@@ -13,15 +13,16 @@ from aiohttp import web
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 
 from signalbox import __version__
-from signalbox.admission import SheddableGate
+from signalbox.cli.certificate import describe, keep_renewed, read_tls
 from signalbox.cli.epp_options import EppOptions
+from signalbox.cli.limits import read_limits
+from signalbox.cli.pool_page import pool_page
+from signalbox.cli.stopping import Stop
 from signalbox.cli.thresholds import read_streaming, read_thresholds
-from signalbox.director import Director
+from signalbox.director import Director, guide_rules
 from signalbox.extproc import Terms, picker_routes
 from signalbox.observability import MetricsServer, PickerMetrics, ReportedLoad
 from signalbox.pool import Pool
-from signalbox.scheduling import guide_profile
-from signalbox.scheduling.filters import HasCapacity
 from signalbox.signals import MetricsPoller
 from signalbox.sources import DirectorySource
 from signalbox.wire import GrpcServer, HealthService, ServingStatus
@@ -39,7 +40,8 @@ class Picker:
     """The endpoint picker of one pool.
 
     Raises:
-        ValueError: an environment variable has a value it cannot have.
+        ValueError: an environment variable has a value it cannot have, or options contradict each other.
+        TlsError: a certificate, key or CA file cannot be used.
     """
 
     def __init__(
@@ -49,24 +51,84 @@ class Picker:
         self._source = source
         self._pool = pool
         self._draining = False
+        self.listening = asyncio.Event()
+        """Set once all ports are open."""
         thresholds = read_thresholds(environment)
         metrics = PickerMetrics(ReportedLoad(pool), build_ref=__version__)
         director = Director(
             pool,
-            guide_profile(thresholds),
-            SheddableGate(HasCapacity(thresholds.queue, thresholds.kv_cache)),
+            guide_rules(thresholds),
             observer=metrics,
             stopwatch=time.perf_counter,
         )
         terms = Terms(max_body=options.body_limit)
         if not read_streaming(environment):
             terms = Terms(ProcessingMode.BUFFERED, ProcessingMode.BUFFERED, options.body_limit)
-        self._server = GrpcServer(picker_routes(director, time.monotonic, terms))
+        self._tls = read_tls(options)
+        self._server = GrpcServer(picker_routes(director, time.monotonic, terms), read_limits(options))
         self._health = HealthService(self._status)
         self._health_server = GrpcServer(self._health.routes())
         self._metrics_server = MetricsServer(metrics.registry, healthy=lambda: self._pool.spec is not None)
         self._metrics_server.add_get("/debug/pool", self._show_pool)
         self._poller = MetricsPoller(pool, options.scrape_interval)
+
+    @property
+    def grpc_port(self) -> int:
+        """The ext_proc port; 0 before it is open."""
+        return self._server.port
+
+    @property
+    def health_port(self) -> int:
+        """The gRPC health port; 0 before it is open."""
+        return self._health_server.port
+
+    @property
+    def metrics_port(self) -> int:
+        """The metrics port. Raises `RuntimeError` before it is open."""
+        return self._metrics_server.port
+
+    async def run(self, stop: Stop) -> None:
+        """Serve until asked to stop, then drain; asked again, close at once.
+
+        Raises:
+            OSError: a port cannot be had; the message names it.
+        """
+        options = self._options
+        context = None if self._tls is None else self._tls.context
+        try:
+            await self._metrics_server.start(options.host, options.metrics_port)
+            await self._listen("health", self._health_server, options.health_port)
+            await self._listen("ext_proc", self._server, options.grpc_port, context)
+            self.listening.set()
+            self._log_ready()
+            async with asyncio.TaskGroup() as tasks:
+                background = [tasks.create_task(self._poller.run()), tasks.create_task(self._follow_source())]
+                if self._tls is not None:
+                    background.append(tasks.create_task(keep_renewed(self._tls)))
+                await stop.gently.wait()
+                await self._drain(stop)
+                for task in background:
+                    task.cancel()
+        finally:
+            await self._server.close()
+            await self._health_server.close()
+            await self._metrics_server.close()
+        log.info("stopped")
+
+    async def _drain(self, stop: Stop) -> None:
+        seconds = self._options.drain_seconds
+        log.info("draining", extra={"seconds": seconds, "calls": self._server.calls})
+        self._draining = True
+        self._health.notify()
+        await asyncio.sleep(0)  # who watches our health hears of it before anyone is sent away
+        draining = asyncio.create_task(self._server.drain(seconds))
+        hurried = asyncio.create_task(stop.at_once.wait())
+        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        if not draining.done():
+            log.warning("asked to stop again: closing at once", extra={"calls": self._server.calls})
+        for task in (draining, hurried):
+            task.cancel()
+        await asyncio.wait({draining, hurried})
 
     def _status(self, service: str) -> ServingStatus:
         if service not in HEALTH_SERVICES:
@@ -76,50 +138,22 @@ class Picker:
         return ServingStatus.NOT_SERVING
 
     async def _show_pool(self, _request: web.Request) -> web.Response:
-        """What the picker knows, for whoever asks why: endpoints with their columns, model names, conflicts."""
-        columns = self._pool.columns
-        now = time.monotonic()
-        document = {
-            "pool": f"{self._pool.namespace}/{self._pool.name}",
-            "known": self._pool.spec is not None,
-            "endpoints": [
-                {
-                    "name": endpoint.name,
-                    "address": endpoint.address,
-                    "waiting": columns.waiting[endpoint.row],
-                    "running": columns.running[endpoint.row],
-                    "kv_usage": columns.kv_usage[endpoint.row],
-                    "in_flight": columns.inflight[endpoint.row],
-                    "in_flight_tokens": columns.inflight_tokens[endpoint.row],
-                    "active_adapters": sorted(name for name, mask in columns.adapters.items() if mask[endpoint.row]),
-                    "failed_scrapes": columns.failed_scrapes[endpoint.row],
-                    "scraped_seconds_ago": (
-                        round(now - columns.scraped_at[endpoint.row], 3)
-                        if columns.scraped_at[endpoint.row] >= 0
-                        else None
-                    ),
-                }
-                for endpoint in self._pool.endpoints
-            ],
-            "models": list(self._pool.catalogue.names),
-            "conflicts": [str(conflict) for conflict in self._pool.catalogue.conflicts],
-        }
-        return web.json_response(document, dumps=lambda value: json.dumps(value, indent=2))
+        page = pool_page(self._pool, time.monotonic())
+        return web.json_response(page, dumps=lambda value: json.dumps(value, indent=2))
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain.
+    async def _follow_source(self) -> None:
+        async for _ in self._source.changes():
+            self._poller.wake()
+            self._health.notify()
 
-        Raises:
-            OSError: a port cannot be had; the message names it.
-        """
-        options = self._options
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await self._metrics_server.start(options.host, options.metrics_port)
-        await self._listen("health", self._health_server, options.health_port)
-        await self._listen("ext_proc", self._server, options.grpc_port)
+    async def _listen(self, what: str, server: GrpcServer, port: int, tls: ssl.SSLContext | None = None) -> None:
+        try:
+            await server.start(self._options.host, port, tls)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OSError(error.errno, f"{what} cannot listen on {self._options.host}:{port}: {reason}") from error
+
+    def _log_ready(self) -> None:
         log.info(
             "endpoint picker ready" if self._pool.spec is not None else "endpoint picker waits for its pool",
             extra={
@@ -127,29 +161,6 @@ class Picker:
                 "grpc_port": self._server.port,
                 "health_port": self._health_server.port,
                 "metrics_port": self._metrics_server.port,
+                **({"certificate": "none, plaintext"} if self._tls is None else describe(self._tls)),
             },
         )
-        async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(self._poller.run()), tasks.create_task(self._follow_source())]
-            await stop.wait()
-            log.info("draining", extra={"seconds": options.drain_seconds, "calls": self._server.calls})
-            self._draining = True
-            self._health.notify()
-            await self._server.drain(options.drain_seconds)
-            for task in background:
-                task.cancel()
-        await self._health_server.close()
-        await self._metrics_server.close()
-        log.info("stopped")
-
-    async def _follow_source(self) -> None:
-        async for _ in self._source.changes():
-            self._poller.wake()
-            self._health.notify()
-
-    async def _listen(self, what: str, server: GrpcServer, port: int) -> None:
-        try:
-            await server.start(self._options.host, port)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise OSError(error.errno, f"{what} cannot listen on {self._options.host}:{port}: {reason}") from error

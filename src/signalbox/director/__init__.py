@@ -3,5 +3,18 @@
 from signalbox.director.arrival import Arrival, Refused, Routed
 from signalbox.director.director import Director
 from signalbox.director.events import Completion, Observer, SilentObserver, Ticket
+from signalbox.director.rules import Rules, guide_rules, policy_rules
 
-__all__ = ["Arrival", "Completion", "Director", "Observer", "Refused", "Routed", "SilentObserver", "Ticket"]
+__all__ = [
+    "Arrival",
+    "Completion",
+    "Director",
+    "Observer",
+    "Refused",
+    "Routed",
+    "Rules",
+    "SilentObserver",
+    "Ticket",
+    "guide_rules",
+    "policy_rules",
+]

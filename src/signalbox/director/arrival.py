@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from signalbox.director.events import Ticket
@@ -23,6 +25,8 @@ class Arrival(msgspec.Struct, frozen=True):
     """``x-slo-ttft-ms`` in seconds."""
     slo_tpot: float | None = None
     """``x-slo-tpot-ms`` in seconds."""
+    headers: Mapping[str, str] = {}
+    """All headers, names in lower case; only where the director :attr:`~Director.wants_headers`."""
     subset: tuple[str, ...] | None = None
     """The endpoints the proxy allows (``ip:port`` or ``ip``); ``None`` where it says nothing."""
 
@@ -35,6 +39,10 @@ class Routed(msgspec.Struct, frozen=True):
     """The body to send on, or ``None`` to leave it as it came."""
     ticket: Ticket | None
     """``None`` for requests without a body: they are not counted."""
+    headers: Mapping[str, str] = {}
+    """Further headers to set on the request."""
+    response_headers: Mapping[str, str] = {}
+    """Headers to set on the answer."""
 
 
 class Refused(msgspec.Struct, frozen=True):

@@ -6,9 +6,11 @@ from typing import Protocol
 
 import msgspec
 
+from signalbox.director.prefixes import PrefixTracker
 from signalbox.payloads import Usage
 from signalbox.pool import Charge, Endpoint
 from signalbox.scheduling import Step
+from signalbox.scheduling.prefix import Insertion
 
 
 class Ticket(msgspec.Struct):
@@ -37,6 +39,12 @@ class Ticket(msgspec.Struct):
     """Seconds per output token that the client asked for (``x-slo-tpot-ms``)."""
     steps: tuple[Step, ...] = ()
     """What the scheduling profile did, for whoever asks why."""
+    tracker: PrefixTracker | None = None
+    """Who remembers this request's prompt: the index of the rules it was routed by."""
+    insertion: Insertion | None = None
+    """What that index learned from it."""
+    stage_charges: tuple[Charge, ...] = ()
+    """The same request on the accounts of its prefill and encode endpoints."""
     charge: Charge | None = None
     """This request on its endpoint's in-flight account, until it ends."""
 

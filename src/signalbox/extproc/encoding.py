@@ -7,8 +7,10 @@ generated types and compare. Field numbers are from ``external_processor.proto``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
+
+from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 
 DESTINATION = "x-gateway-destination-endpoint"
 METADATA_NAMESPACE = "envoy.lb"
@@ -65,8 +67,10 @@ def _destination(destination: str) -> tuple[bytes, bytes]:
     return set_header(DESTINATION, destination), _field(8, _field(1, outer))
 
 
-def _mutation(destination: str, length: int | None, removed: Sequence[str]) -> bytes:
+def _mutation(destination: str, length: int | None, removed: Sequence[str], extra: Mapping[str, str]) -> bytes:
     entries = _destination(destination)[0]
+    for name, value in extra.items():
+        entries += set_header(name, value)
     if length is not None:
         entries += _content_length(length)
     if removed:
@@ -77,15 +81,25 @@ def _mutation(destination: str, length: int | None, removed: Sequence[str]) -> b
 _CLEAR_ROUTE_CACHE = b"\x28\x01"  # CommonResponse.clear_route_cache = true
 
 
-def route_in_headers(destination: str, length: int | None, removed: Sequence[str] = ()) -> bytes:
-    """Answer the request headers with the destination; ``length`` is the new content length where a body follows."""
-    common = _mutation(destination, length, removed) + _CLEAR_ROUTE_CACHE
+_NONE: Mapping[str, str] = {}
+
+
+def route_in_headers(
+    destination: str, length: int | None, removed: Sequence[str] = (), extra: Mapping[str, str] = _NONE
+) -> bytes:
+    """Answer the request headers with the destination; ``length`` is the new content length where a body follows.
+
+    ``removed`` headers are taken off, ``extra`` ones set.
+    """
+    common = _mutation(destination, length, removed, extra) + _CLEAR_ROUTE_CACHE
     return _field(1, _field(1, common)) + _destination(destination)[1]
 
 
-def route_in_body(destination: str, body: bytes | None, removed: Sequence[str] = ()) -> bytes:
+def route_in_body(
+    destination: str, body: bytes | None, removed: Sequence[str] = (), extra: Mapping[str, str] = _NONE
+) -> bytes:
     """Answer a buffered request body with the destination, and with a new body unless it is ``None``."""
-    common = _mutation(destination, None if body is None else len(body), removed)
+    common = _mutation(destination, None if body is None else len(body), removed, extra)
     if body is not None:
         common += _field(3, _field(1, body))
     return _field(3, _field(1, common + _CLEAR_ROUTE_CACHE)) + _destination(destination)[1]
@@ -116,14 +130,37 @@ def response_chunks(body: bytes, end_of_stream: bool) -> list[bytes]:
     return _chunks(4, body, end_of_stream)
 
 
+def answer_headers(headers: Mapping[str, str]) -> bytes:
+    """Answer the response headers, setting ``headers``."""
+    entries = b"".join([set_header(name, value) for name, value in headers.items()])
+    return _field(2, _field(1, _field(2, entries)))
+
+
 CONTINUE_REQUEST_HEADERS = _field(1, b"")
 CONTINUE_RESPONSE_HEADERS = _field(2, b"")
 CONTINUE_REQUEST_BODY = _field(3, b"")
 CONTINUE_RESPONSE_BODY = _field(4, b"")
 CONTINUE_REQUEST_TRAILERS = _field(5, b"")
 CONTINUE_RESPONSE_TRAILERS = _field(6, b"")
-BUFFER_THE_BODY = CONTINUE_REQUEST_HEADERS + _field(9, b"\x08\x01\x10\x01\x18\x02")
-"""Continue, and switch the request body to BUFFERED with headers sent (``mode_override``)."""
+_BUFFER = {
+    # What is not named in an override is switched off, so it repeats the response's mode. In FULL_DUPLEX_STREAMED
+    # that has no effect, and without trailers it would not be valid.
+    ProcessingMode.NONE: b"",
+    ProcessingMode.STREAMED: b"\x20\x01",
+    ProcessingMode.BUFFERED: b"\x20\x02",
+    ProcessingMode.BUFFERED_PARTIAL: b"\x20\x03",
+    ProcessingMode.FULL_DUPLEX_STREAMED: b"\x20\x04\x30\x01",
+}
+
+
+@cache
+def buffer_the_body(response_body_mode: int) -> bytes:
+    """Continue, and switch the request body to BUFFERED_PARTIAL (``mode_override``); all else stays as it is.
+
+    Not to BUFFERED: with that, this Envoy neither sends nor refuses a body that is larger than its buffer.
+    """
+    mode = b"\x08\x01\x10\x01\x18\x03" + _BUFFER.get(response_body_mode, b"")
+    return CONTINUE_REQUEST_HEADERS + _field(9, mode)
 
 
 def immediate(status: int, body: bytes, headers: Iterable[tuple[str, str]] = (), details: str = "") -> bytes:

@@ -6,8 +6,9 @@ Gateways differ in how they send bodies, and Envoy names its modes in the first 
   body is complete, because the choice of an endpoint depends on the body; then the body is sent back in chunks.
 - ``BUFFERED``: the headers must be answered first, then the whole body arrives in one message and its answer carries
   everything. If the picker dies, Envoy still holds the body, which is what makes fail-open possible.
-- ``STREAMED``: Envoy would send the headers upstream before the body is known, so the picker asks for ``BUFFERED``
-  (``mode_override``).
+- ``BUFFERED_PARTIAL``: the same, but a body larger than Envoy's buffer comes cut short, and is refused.
+- ``STREAMED``: Envoy would send the headers upstream before the body is known, so the picker asks for
+  ``BUFFERED_PARTIAL`` (``mode_override``).
 - ``NONE``: no body will come; the request is routed by its headers alone.
 
 A gateway that names no mode gets the default given by whoever built the exchange. Whatever ends the stream, the
@@ -17,9 +18,10 @@ director hears of it exactly once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import msgspec
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 from envoy.service.ext_proc.v3.external_processor_pb2 import HttpBody, HttpHeaders, ProcessingRequest
 
@@ -27,6 +29,7 @@ from signalbox.director import Arrival, Director, Refused, Routed, Ticket
 from signalbox.director.arrival import refuse
 from signalbox.extproc import encoding
 from signalbox.payloads import ResponseReader
+from signalbox.scheduling.handlers import ENCODER_HEADER, PREFILLER_HEADER
 from signalbox.wire import Call
 
 log = logging.getLogger("signalbox.extproc")
@@ -36,9 +39,10 @@ REWRITE = "x-gateway-model-name-rewrite"
 FAIRNESS = "x-gateway-inference-fairness-id"
 SLO_TTFT = "x-slo-ttft-ms"
 SLO_TPOT = "x-slo-tpot-ms"
-OWNED = frozenset({OBJECTIVE, REWRITE, FAIRNESS})
-"""Request headers that speak to the picker and are taken off before the model server sees the request."""
+OWNED = frozenset({OBJECTIVE, REWRITE, FAIRNESS, PREFILLER_HEADER, ENCODER_HEADER})
+"""Request headers that speak to the picker, or that only the picker may set: they are taken off what a client sends."""
 
+_NO_HEADERS: Mapping[str, str] = {}
 _READ = OWNED | {SLO_TTFT, SLO_TPOT}
 
 SUBSET_NAMESPACE = "envoy.lb.subset_hint"
@@ -65,6 +69,14 @@ def _seconds(milliseconds: str | None) -> float | None:
     return value if 0 < value < float("inf") else None
 
 
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What every exchange of a picker shares: modes where the gateway names none, and the body limit in bytes."""
@@ -78,6 +90,8 @@ class Exchange:
     """Receives one stream's messages and answers them through its :class:`~signalbox.wire.Call`."""
 
     __slots__ = (
+        "_all_headers",
+        "_answer_headers",
         "_body",
         "_body_size",
         "_call",
@@ -106,6 +120,8 @@ class Exchange:
         self._request_mode = -1
         self._response_mode = terms.response_body_mode
         self._headers: dict[str, str] = {}
+        self._all_headers: dict[str, str] = {}
+        self._answer_headers: Mapping[str, str] = _NO_HEADERS
         self._path = ""
         self._request_id = ""
         self._removed: list[str] = []
@@ -129,11 +145,14 @@ class Exchange:
             self._call.finish(3, "not a ProcessingRequest message")
             self._end("cancelled")
             return
+        kind = request.WhichOneof("request")
         if self._request_mode < 0:
             self._learn_modes(request)
+            if kind == "request_body":
+                self._refuse_headless()
+                return
         if request.HasField("metadata_context"):
             self._read_metadata(request)
-        kind = request.WhichOneof("request")
         if kind == "request_headers":
             self._request_headers(request.request_headers)
         elif kind == "request_body":
@@ -151,6 +170,7 @@ class Exchange:
             self._complete()
         else:
             self._call.finish(3, "ProcessingRequest without a request")
+            self._end("cancelled")
 
     def half_closed(self) -> None:
         """Envoy has nothing more to say: the exchange is over.
@@ -220,10 +240,15 @@ class Exchange:
             self._headers[name] = _text(values[name])
             if name in OWNED:
                 self._removed.append(name)
+        length = _text(values.get("content-length", ""))
+        if self._director.wants_headers:
+            self._all_headers = {name: _text(value) for name, value in values.items()}
         if message.end_of_stream or self._request_mode == _NONE:
             self._decide_without_body()
+        elif length.isdecimal() and (len(length) > 15 or int(length) > self._terms.max_body):
+            self._refuse_too_large()  # before the gateway collects a body that would break the message limit
         elif self._request_mode == _STREAMED:
-            self._call.send(encoding.BUFFER_THE_BODY)
+            self._call.send(encoding.buffer_the_body(self._response_mode))
         elif self._request_mode != _FULL_DUPLEX:
             self._call.send(encoding.CONTINUE_REQUEST_HEADERS)
 
@@ -235,21 +260,54 @@ class Exchange:
         self._body.append(message.body)
         self._body_size += len(message.body)
         if self._body_size > self._terms.max_body:
-            self._body = []
-            limit = self._terms.max_body
-            self._refuse(
-                refuse(
-                    413,
-                    "BadRequest",
-                    f"the request body is larger than the {limit} bytes this gateway accepts",
-                    type="invalid_request_error",
-                    error_code="request_too_large",
-                )
-            )
+            self._refuse_too_large()
         elif message.end_of_stream:
             self._decide(end_of_stream=True)
         elif self._request_mode != _FULL_DUPLEX:
-            self._call.send(encoding.CONTINUE_REQUEST_BODY)
+            # There is only one message with a body: either trailers follow, or the body is cut short.
+            if self._request_mode == _BUFFERED or _is_json(message.body):
+                self._decide(end_of_stream=False)
+            else:
+                self._refuse_part()
+
+    def _refuse_too_large(self) -> None:
+        self._body = []
+        self._refuse(
+            refuse(
+                413,
+                "BadRequest",
+                f"the request body is larger than the {self._terms.max_body} bytes this gateway accepts",
+                type="invalid_request_error",
+                error_code="request_too_large",
+            )
+        )
+
+    def _refuse_part(self) -> None:
+        """Refuse a body of which the gateway holds only the beginning; the rest would pass by the picker."""
+        self._refuse(
+            refuse(
+                413,
+                "BadRequest",
+                f"the gateway shows only the first {self._body_size} bytes of the request body to its picker: raise"
+                " per_connection_buffer_limit_bytes, set request_body_mode FULL_DUPLEX_STREAMED, or, with STREAMED,"
+                " allow_mode_override",
+                type="invalid_request_error",
+                error_code="request_too_large",
+            )
+        )
+
+    def _refuse_headless(self) -> None:
+        """Refuse a request whose headers the gateway did not show: it has sent them on, and with them the request."""
+        self._refuse(
+            refuse(
+                500,
+                "BadConfiguration",
+                "the gateway does not show request headers to its picker, so that nothing can be routed:"
+                " set request_header_mode SEND",
+                type="server_error",
+                error_code="gateway_misconfigured",
+            )
+        )
 
     def _arrival(self, body: bytes | None) -> Arrival:
         headers = self._headers
@@ -261,6 +319,7 @@ class Exchange:
             headers.get(REWRITE),
             _seconds(headers.get(SLO_TTFT)),
             _seconds(headers.get(SLO_TPOT)),
+            self._all_headers,
             self._subset,
         )
 
@@ -281,12 +340,14 @@ class Exchange:
             self._refuse(outcome)
             return
         self._ticket = outcome.ticket
+        self._answer_headers = outcome.response_headers
+        removed = [name for name in self._removed if name not in outcome.headers] if self._removed else self._removed
         self._log_routed(outcome)
         if self._request_mode != _FULL_DUPLEX:
-            self._call.send(encoding.route_in_body(outcome.destination, outcome.body, self._removed))
+            self._call.send(encoding.route_in_body(outcome.destination, outcome.body, removed, outcome.headers))
             return
         body = original if outcome.body is None else outcome.body
-        self._call.send(encoding.route_in_headers(outcome.destination, len(body), self._removed))
+        self._call.send(encoding.route_in_headers(outcome.destination, len(body), removed, outcome.headers))
         for chunk in encoding.request_chunks(body, end_of_stream):
             self._call.send(chunk)
 
@@ -297,6 +358,7 @@ class Exchange:
             headers.append(("retry-after", str(refusal.retry_after)))
         self._call.send(encoding.immediate(refusal.status, refusal.body, headers, refusal.code))
         self._call.finish()
+        self._end("cancelled")  # a gateway that sends a request twice may have had the first one routed
         log.info(
             "refused",
             extra={
@@ -330,7 +392,10 @@ class Exchange:
         status = _text(values.get(":status", ""))
         self._status = int(status) if status.isdecimal() else None
         self._reader = ResponseReader(_text(values.get("content-type", "")))
-        self._call.send(encoding.CONTINUE_RESPONSE_HEADERS)
+        if self._answer_headers:
+            self._call.send(encoding.answer_headers(self._answer_headers))
+        else:
+            self._call.send(encoding.CONTINUE_RESPONSE_HEADERS)
         if message.end_of_stream:
             self._complete()
 

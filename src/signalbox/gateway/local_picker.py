@@ -104,5 +104,6 @@ def picker_command(pool: Key, source: Path, lease: Lease, environment: Mapping[s
         *("--grpc-port", str(lease.ports[GRPC_PORT])),
         *("--grpc-health-port", str(lease.ports[HEALTH_PORT])),
         *("--metrics-port", str(lease.ports[METRICS_PORT])),
+        "--secure-serving=false",  # the two ends of a loopback connection
     )
     return Command(f"epp-{pool.namespace}-{pool.name}", argv, environment)

@@ -9,6 +9,16 @@ about networks or time.
 from signalbox.payloads.answers import ResponseReader
 from signalbox.payloads.errors import PayloadError, error_body
 from signalbox.payloads.requests import Request, read_request
+from signalbox.payloads.tokens import Prompt, read_prompt
 from signalbox.payloads.usage import Usage
 
-__all__ = ["PayloadError", "Request", "ResponseReader", "Usage", "error_body", "read_request"]
+__all__ = [
+    "PayloadError",
+    "Prompt",
+    "Request",
+    "ResponseReader",
+    "Usage",
+    "error_body",
+    "read_prompt",
+    "read_request",
+]

@@ -133,6 +133,11 @@ class Catalogue:
             priority = self._objectives.get(objective, priority)
         return Resolution(target, priority, rewritten_by)
 
+    def priority_of(self, objective: str | None) -> int:
+        """Return the priority an InferenceObjective gives; 0 for none or an unknown one."""
+        self._settle()
+        return self._objectives.get(objective, 0) if objective is not None else 0
+
     def _age(self, resource: Named) -> tuple[float, int]:
         created: datetime | None = resource.metadata.creation_timestamp
         return (math.inf if created is None else created.timestamp(), self._arrival[resource.key])

@@ -33,6 +33,7 @@ class Columns:
     __slots__ = (
         "adapters",
         "block_size",
+        "capacity_changes",
         "failed_scrapes",
         "inflight",
         "inflight_mark",
@@ -82,6 +83,8 @@ class Columns:
         self.failed_scrapes: Floats = np.zeros(self.size)
         self.scraped_at: Floats = np.full(self.size, NEVER)
         self.adapters: dict[str, Mask] = {}
+        self.capacity_changes = 0
+        """How often some endpoint's KV capacity turned out to be another one than was known."""
 
     def grow(self) -> None:
         """Double the number of rows; existing rows keep their values."""
@@ -116,10 +119,12 @@ class Columns:
     def set_capacity(self, row: int, block_size: int | None, kv_blocks: int | None) -> None:
         """Record how many tokens a KV block of ``row`` holds and how many blocks there are; ``None`` leaves a
         number."""
-        if block_size is not None:
+        if block_size is not None and self.block_size[row] != block_size:
             self.block_size[row] = block_size
-        if kv_blocks is not None:
+            self.capacity_changes += 1
+        if kv_blocks is not None and self.kv_blocks[row] != kv_blocks:
             self.kv_blocks[row] = kv_blocks
+            self.capacity_changes += 1
         tokens = self.block_size[row] * self.kv_blocks[row]
         self.kv_per_token[row] = 1.0 / tokens if tokens > 0 else 0.0
 

@@ -8,6 +8,7 @@ still refers to it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -110,6 +111,13 @@ class Pool:
         if self._stale:
             self._refresh()
         return self._rows
+
+    @property
+    def by_row(self) -> Mapping[int, Endpoint]:
+        """The ready endpoints by their row; another mapping after every change."""
+        if self._stale:
+            self._refresh()
+        return self._by_row
 
     @property
     def version(self) -> int:

@@ -6,6 +6,7 @@ calls are about.
 """
 
 from signalbox.wire.calls import Accept, Call, Receiver, Routes
+from signalbox.wire.certificates import TlsError
 from signalbox.wire.connection import HTTP2Connection
 from signalbox.wire.errors import ConnectionFault, ErrorCode
 from signalbox.wire.health import HealthService, ServingStatus, health_routes
@@ -13,6 +14,7 @@ from signalbox.wire.limits import Limits
 from signalbox.wire.server import GrpcServer
 from signalbox.wire.status import Status
 from signalbox.wire.stream import Exchange, Stream
+from signalbox.wire.tls import ServerTls
 
 __all__ = [
     "Accept",
@@ -26,8 +28,10 @@ __all__ = [
     "Limits",
     "Receiver",
     "Routes",
+    "ServerTls",
     "ServingStatus",
     "Status",
     "Stream",
+    "TlsError",
     "health_routes",
 ]

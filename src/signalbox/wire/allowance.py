@@ -22,6 +22,11 @@ class Allowance:
         """Allow one more event; what lies above the burst is lost at the next `spend`."""
         self._level += 1
 
+    def grant(self, events: float) -> bool:
+        """Allow more events after a `spend` was refused; say whether that covers it."""
+        self._level = min(self._burst, self._level + events)
+        return self._level >= 0
+
     def spend(self, now: float, cost: float = 1) -> bool:
         """Take ``cost`` events at ``now`` (seconds) and say whether they were allowed."""
         if self._since is None:

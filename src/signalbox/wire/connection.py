@@ -32,6 +32,8 @@ _unpack_uint32 = frames.UINT32.unpack_from
 DRAIN_PING: Final = b"draining"
 ALIVE_PING: Final = b"alive???"
 _DEBUG_BYTES: Final = 256
+_CONTROLS_PER_STREAM: Final = 8
+"""Control frames that each stream may bring along, so that a busy peer is not taken for a noisy one."""
 
 
 class HTTP2Connection:
@@ -62,6 +64,9 @@ class HTTP2Connection:
         self._settings_seen = False
         self._block: HeaderAssembly | None = None
         self._controls = Allowance(limits.control_burst, limits.controls_per_second)
+        self._credited = 0
+        self._large_bytes_paid = 0
+        self._last_stream_told = LARGEST_STREAM_ID
         self._draining = False
         self._peer_leaving = False
         self._announce()
@@ -95,6 +100,12 @@ class HTTP2Connection:
         """Nothing more will happen here: write what `take` returns, then close the socket."""
         return self._over or (not self.streams and (self._peer_leaving or not self._table.accepting))
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes kept: part of a frame, part of a header block, the heads of open streams, body that waits."""
+        block = 0 if self._block is None else self._block.size
+        return self._partial_bytes + block + self._table.open_bytes + self.outbound.queued_bytes
+
     def receive(self, data: bytes, now: float) -> None:
         """Handle the next bytes of the peer, cut anywhere; ``now`` in seconds."""
         self.now = self._table.now = now
@@ -108,6 +119,7 @@ class HTTP2Connection:
                 return
             data = b"".join(partial)
             partial.clear()
+            self._partial_bytes = 0
         try:
             used = self._frames(data)
         except ConnectionFault as fault:
@@ -158,12 +170,17 @@ class HTTP2Connection:
         """The socket is gone: abort every stream."""
         self._over = True
         self._partial.clear()
+        self._partial_bytes = 0
         self._block = None
         self._table.abort_all(code)
 
     def cut_stalled(self, now: float, patience: float) -> None:
         """Reset every stream whose waiting body has not moved for ``patience`` seconds."""
         self._table.cut_stalled(now, patience)
+
+    def relieve(self) -> None:
+        """Reset the streams with the most body waiting until all of it is within ``Limits.buffered_bytes``."""
+        self._table.relieve()
 
     # ---- frames
 
@@ -248,6 +265,10 @@ class HTTP2Connection:
             self._on_block(block)
 
     def _on_block(self, block: HeaderAssembly) -> None:
+        large = self._decoder.large_bytes - self._large_bytes_paid
+        if large:
+            self._large_bytes_paid += large
+            self._control("large header lists", large >> 8)
         if not self._table.block(block.stream_id, block.whole(), block.end_stream):
             self._control("HEADERS on closed streams")
 
@@ -275,8 +296,8 @@ class HTTP2Connection:
             self._control("SETTINGS acknowledgements")
             self._decoder.settings_acknowledged()
             return
-        # Each may touch every stream, so many streams make it dearer.
-        self._control("SETTINGS", 1 + len(self.streams) // 16)
+        # Each may touch every stream and hold thousands of values, so both make it dearer.
+        self._control("SETTINGS", 1 + len(self.streams) // 16 + (end - start) // 96)
         apply_settings(data, start, end, self.outbound, self.streams, self.now)
         self._settings_seen = True
 
@@ -323,7 +344,11 @@ class HTTP2Connection:
     # ---- what several of them share
 
     def _control(self, what: str, cost: int = 1) -> None:
-        if not self._controls.spend(self.now, cost):
+        if self._controls.spend(self.now, cost):
+            return
+        opened = self._table.opened
+        fresh, self._credited = opened - self._credited, opened
+        if not self._controls.grant(fresh * _CONTROLS_PER_STREAM):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"too many {what}")
 
     def _stop_accepting(self) -> None:
@@ -332,7 +357,9 @@ class HTTP2Connection:
             self._goaway(ErrorCode.NO_ERROR)
 
     def _goaway(self, code: ErrorCode, debug: bytes = b"") -> None:
-        self.outbound.put(frames.goaway(self._table.last_id, code, debug))
+        # Streams refused since the last one was told count for last_id, but the value told may never grow.
+        self._last_stream_told = min(self._last_stream_told, self._table.last_id)
+        self.outbound.put(frames.goaway(self._last_stream_told, code, debug))
 
 
 _HANDLERS: Final = (

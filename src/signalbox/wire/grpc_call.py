@@ -74,7 +74,7 @@ class GrpcCall:
     # ---- what the service calls
 
     def send(self, message: bytes) -> None:
-        """Send one message; a call whose client takes nothing is cut when the connection holds too much."""
+        """Send one message; what the client's windows do not allow yet waits."""
         if self._over:
             return
         session = self._session
@@ -83,8 +83,6 @@ class GrpcCall:
             self._started = True
             outbound.headers(self._stream, RESPONSE_BLOCK)
         outbound.data(self._stream, _pack_prefix(0, len(message)) + message, session.connection.now)
-        if outbound.queued_bytes > session.limits.buffered_bytes:
-            session.condemn(self)
         session.wake()
 
     def finish(self, status: int = 0, message: str = "") -> None:
@@ -115,12 +113,6 @@ class GrpcCall:
         self._release()
         self._session.outbound.headers(self._stream, block, end_stream=True)
         self._session.wake()
-
-    def cut(self) -> None:
-        """End a call whose client takes too little of its answer."""
-        if not self._over:
-            self._session.cut_stream(self._stream)
-            self._cancel()
 
     # ---- what the connection calls
 

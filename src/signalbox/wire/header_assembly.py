@@ -32,6 +32,11 @@ class HeaderAssembly:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header block over the header list limit")
         self._pieces.append(piece)
 
+    @property
+    def size(self) -> int:
+        """Bytes kept so far."""
+        return sum(map(len, self._pieces))
+
     def whole(self) -> bytes:
         """Return the block."""
         pieces = self._pieces

@@ -32,6 +32,13 @@ class RequestHead:
     content_length: int | None
     authority: bytes | None
     scheme: bytes | None
+    size: int
+    """Bytes of the header list as section 6.5.2 counts them."""
+
+
+def list_size(fields: Iterable[Field]) -> int:
+    """Return the size of a header list in bytes, with 32 for each field (section 6.5.2)."""
+    return sum(len(name) + len(value) + 32 for name, value in fields)
 
 
 def _check_field(name: bytes, value: bytes) -> None:
@@ -114,6 +121,7 @@ def request_head(fields: Iterable[Field]) -> RequestHead:
         content_length=_content_length(regular),
         authority=authority,
         scheme=pseudo.get(b":scheme"),
+        size=list_size(pseudo.items()) + list_size(regular),
     )
 
 

@@ -112,6 +112,7 @@ class _Watch:
         try:
             self._service = parse_check_request(data)
         except ValueError as error:
+            self._health.watchers.discard(self)  # after `finish` nobody will say `cancelled`
             self._call.finish(Status.INTERNAL, str(error))
             return
         self._health.watchers.add(self)

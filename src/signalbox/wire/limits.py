@@ -30,7 +30,10 @@ class Limits:
     connection_window_bytes: int = 64 * MIB
     """Receive window of a connection; topped up when half of it is used."""
     buffered_bytes: int = 256 * MIB
-    """Per connection: unfinished messages, answers waiting for a window, and answers waiting for the socket, each."""
+    """Per connection: unfinished messages, answers waiting for a window, answers waiting for the socket, and the heads
+    of open calls, each."""
+    server_buffered_bytes: int = 1024 * MIB
+    """All of that over all connections; beyond it the connection that holds the most is cut."""
     connections: int = 4096
     """Open connections of the server; one more is told ENHANCE_YOUR_CALM and closed."""
     preface_seconds: float = 10.0
@@ -46,7 +49,8 @@ class Limits:
     """Streams that the peer resets before they are answered, or makes us reset; each better end allows one more."""
     control_burst: int = 10_000
     controls_per_second: float = 2000.0
-    """Frames that bring no request forward: SETTINGS, PING, PRIORITY, WINDOW_UPDATE, empty DATA, unknown types."""
+    """Frames that bring no request forward: SETTINGS, PING, PRIORITY, WINDOW_UPDATE, empty DATA, unknown types. Each
+    stream opened allows 8 more; a header list over 4 KiB counts as one for each 256 bytes."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

@@ -25,12 +25,14 @@ class Outbound:
 
     Body goes out at once while the stream's and the connection's windows allow; the rest waits in its stream's queue.
     Streams with window of their own stand in line for the connection's and take turns, one frame each; a stream without
-    stands nowhere and costs nothing until its WINDOW_UPDATE. ``closed`` hears of each END_STREAM that goes out.
+    stands nowhere and costs nothing until its WINDOW_UPDATE. ``closed`` hears of each END_STREAM that goes out,
+    ``drained`` of each stream marked ``withheld`` whose queue has emptied.
     """
 
     __slots__ = (
         "_chunks",
         "_closed",
+        "_drained",
         "_in_line",
         "_table_size_due",
         "frame_size",
@@ -39,8 +41,9 @@ class Outbound:
         "window",
     )
 
-    def __init__(self, closed: Callable[[Stream], None]) -> None:
+    def __init__(self, closed: Callable[[Stream], None], drained: Callable[[Stream], None]) -> None:
         self._closed = closed
+        self._drained = drained
         self._chunks: list[bytes | memoryview] = []
         self._in_line: OrderedDict[int, Stream] = OrderedDict()
         self._table_size_due = False
@@ -51,6 +54,11 @@ class Outbound:
         """SETTINGS_MAX_FRAME_SIZE of the peer."""
         self.queued_bytes = 0
         """Body that waits for a window, over all streams."""
+
+    @property
+    def in_line(self) -> int:
+        """How many streams wait for the connection's window."""
+        return len(self._in_line)
 
     def take(self) -> bytes:
         """Return everything that may be written now, and forget it."""
@@ -142,6 +150,8 @@ class Outbound:
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE overflows a window")
             stream.send_window += change
             if stream.queue:
+                if stream.send_window <= 0:
+                    self._in_line.pop(stream.id, None)  # it stood in line with the window it had before
                 self._line_up(stream)
         self.move(now)
 
@@ -157,6 +167,8 @@ class Outbound:
                     in_line[stream_id] = stream
             elif stream.trailer_block is not None:
                 self.trailers(stream, stream.trailer_block)
+            elif stream.withheld:
+                self._drained(stream)
 
     def _line_up(self, stream: Stream) -> None:
         """Put a stream that has body waiting in line, unless it must wait for its own window."""

@@ -15,18 +15,23 @@ from signalbox.wire.session import GrpcSession
 _WRITE_HIGH_WATER: Final = 256 * KIB
 _READ_STOP: Final = 1 * MIB
 """Answers waiting for a socket that takes none: from here on its requests wait too."""
+_LINGER_SECONDS: Final = 5.0
+"""How long a closed connection may take to read our last words."""
 
 
 class GrpcProtocol(asyncio.Protocol):
     """The asyncio side of one connection.
 
-    ``opened`` and ``closed`` are told of it; `opened` returns False when the server has no room for it.
+    ``opened`` and ``closed`` are told of it; `opened` returns False when the server has no room for it. ``grew`` hears
+    by how many bytes what this connection makes us keep has changed.
     """
 
     __slots__ = (
         "_closed",
         "_closing",
+        "_closing_since",
         "_flush_due",
+        "_grew",
         "_held",
         "_held_bytes",
         "_held_since",
@@ -38,7 +43,9 @@ class GrpcProtocol(asyncio.Protocol):
         "_paused",
         "_pinged",
         "_started",
+        "_stuck",
         "_transport",
+        "buffered_bytes",
         "session",
     )
 
@@ -49,17 +56,23 @@ class GrpcProtocol(asyncio.Protocol):
         limits: Limits,
         opened: Callable[[GrpcProtocol], bool],
         closed: Callable[[GrpcProtocol], None],
+        grew: Callable[[int], None],
     ) -> None:
         self._loop = loop
         self._limits = limits
         self._opened = opened
         self._closed = closed
+        self._grew = grew
+        self.buffered_bytes = 0
+        """Bytes this connection makes us keep, as of the last read or write."""
         self._started = self._last_read = self._idle_since = self._held_since = loop.time()
         self._pinged = False
         self._paused = False
         self._closing = False
+        self._closing_since = 0.0
         self._held: list[bytes] = []
         self._held_bytes = 0
+        self._stuck = 0
         self._flush_due = False
         self.session = GrpcSession(routes, limits, loop.call_later, self._wake, self._started)
 
@@ -89,24 +102,24 @@ class GrpcProtocol(asyncio.Protocol):
         """The socket takes no more for now."""
         self._paused = True
         self._held_since = self._loop.time()
+        self._stuck = self._transport.get_write_buffer_size()
 
     def resume_writing(self) -> None:
         """The socket takes more."""
         self._paused = False
+        self._stuck = 0
         held = b"".join(self._held)
         self._held.clear()
         self._held_bytes = 0
         if held:
-            self._transport.write(held)
+            self._write(held)
         if not self._paused:
             self._transport.resume_reading()
         self._close_if_finished()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
-        self._closing = True
-        self.session.connection.lost()
-        self._held.clear()
+        self._forget()
         self._closed(self)
 
     # ---- what the server calls
@@ -123,13 +136,17 @@ class GrpcProtocol(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close without waiting for what is still to be written."""
-        self._closing = True
+        self._forget()
         self._transport.abort()
 
     def check(self, now: float) -> None:
         """Look after what only time shows: a slow preface, idleness, a silent peer, a reader that stalls."""
         limits = self._limits
         connection = self.session.connection
+        if self._closing:
+            if now - self._closing_since >= _LINGER_SECONDS:
+                self._transport.abort()
+            return
         if self._paused and now - self._held_since >= limits.stall_seconds:
             self.abort()
             return
@@ -138,7 +155,9 @@ class GrpcProtocol(asyncio.Protocol):
         connection.cut_stalled(now, limits.stall_seconds)
         if connection.streams:
             self._idle_since = now
-        elif now - max(self._idle_since, self._started) >= limits.idle_seconds:
+        elif now - self._idle_since >= limits.idle_seconds + limits.keepalive_seconds:
+            connection.close()
+        elif now - self._idle_since >= limits.idle_seconds:
             connection.drain()
         if now - self._last_read >= limits.keepalive_seconds * (2 if self._pinged else 1):
             if self._pinged:
@@ -164,19 +183,43 @@ class GrpcProtocol(asyncio.Protocol):
             if self._paused:
                 self._hold(out)
             else:
-                self._transport.write(out)
+                self._write(out)
+        self._count()
         if self.session.connection.finished:
             self._close_if_finished()
+
+    def _write(self, out: bytes) -> None:
+        try:
+            self._transport.write(out)
+        except RuntimeError:
+            # uvloop says so when the socket died within this turn of the loop; `connection_lost` comes with the next.
+            self._closing = True
+
+    def _count(self) -> None:
+        buffered = self.session.buffered_bytes + self._held_bytes + self._stuck
+        if buffered != self.buffered_bytes:
+            change = buffered - self.buffered_bytes
+            self.buffered_bytes = buffered
+            self._grew(change)
+
+    def _forget(self) -> None:
+        """Give back everything this connection keeps."""
+        self._closing = True
+        self.session.connection.lost()
+        self._held.clear()
+        self._held_bytes = self._stuck = 0
+        self._count()
 
     def _hold(self, out: bytes) -> None:
         self._held.append(out)
         self._held_bytes += len(out)
         if self._held_bytes > self._limits.buffered_bytes:
             self.abort()
-        elif self._held_bytes > _READ_STOP:
+        elif self._held_bytes > _READ_STOP and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def _close_if_finished(self) -> None:
         if self.session.connection.finished and not self._held and not self._closing:
             self._closing = True
+            self._closing_since = self._loop.time()
             self._transport.close()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import Counter
 from types import TracebackType
 
 from signalbox.wire.calls import Routes
+from signalbox.wire.errors import ErrorCode
 from signalbox.wire.limits import Limits
 from signalbox.wire.protocol import GrpcProtocol
 
@@ -26,6 +28,9 @@ class GrpcServer:
         self._empty.set()
         self._sweep: asyncio.TimerHandle | None = None
         self._port = 0
+        self._buffered_bytes = 0
+        self._faults: Counter[ErrorCode] = Counter()
+        self._cut_for_memory = 0
         bounds = self._limits
         shortest = min(bounds.preface_seconds, bounds.idle_seconds, bounds.keepalive_seconds, bounds.stall_seconds)
         self._sweep_seconds = min(1.0, shortest / 4)
@@ -45,6 +50,21 @@ class GrpcServer:
         """How many calls are open, over all connections."""
         return sum(len(protocol.session.connection.streams) for protocol in self._protocols)
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes the connections make the server keep: unfinished messages, waiting answers, heads of open calls."""
+        return self._buffered_bytes
+
+    @property
+    def faults(self) -> Counter[ErrorCode]:
+        """How many connections were given up for a rule they broke, by the code they were told."""
+        return self._faults.copy()
+
+    @property
+    def cut_for_memory(self) -> int:
+        """How many connections were cut because all of them together held too much."""
+        return self._cut_for_memory
+
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None, reuse_port: bool = False) -> None:
         """Listen; port 0 takes a free one. Sets ALPN on ``tls``. Raises `OSError` when the address cannot be had."""
         if self._server is not None:
@@ -53,7 +73,7 @@ class GrpcServer:
             tls.set_alpn_protocols(["h2"])
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: GrpcProtocol(loop, self._routes, self._limits, self._opened, self._closed),
+            lambda: GrpcProtocol(loop, self._routes, self._limits, self._opened, self._closed, self._grew),
             host,
             port,
             ssl=tls,
@@ -109,14 +129,23 @@ class GrpcServer:
 
     def _closed(self, protocol: GrpcProtocol) -> None:
         self._protocols.discard(protocol)
+        fault = protocol.session.connection.fault
+        if fault is not None:
+            self._faults[fault.code] += 1
         if not self._protocols:
             self._empty.set()
+
+    def _grew(self, change: int) -> None:
+        self._buffered_bytes += change
+        while self._buffered_bytes > self._limits.server_buffered_bytes:
+            self._cut_for_memory += 1
+            max(self._protocols, key=lambda protocol: protocol.buffered_bytes).abort()
 
     def _schedule_sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         self._sweep = loop.call_later(self._sweep_seconds, self._check_all, loop)
 
     def _check_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._schedule_sweep(loop)  # first: whatever happens to one connection, the others are looked after
         now = loop.time()
         for protocol in tuple(self._protocols):
             protocol.check(now)
-        self._schedule_sweep(loop)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from signalbox.wire.calls import Routes
 from signalbox.wire.connection import HTTP2Connection
 from signalbox.wire.deadlines import parse_timeout
-from signalbox.wire.errors import ErrorCode
 from signalbox.wire.grpc_call import GrpcCall, TimerHandle
 from signalbox.wire.header_rules import RequestHead
 from signalbox.wire.limits import Limits
@@ -25,14 +24,13 @@ class GrpcSession:
     the socket then writes what `take` returns, at once or a little later.
     """
 
-    __slots__ = ("_call_later", "_condemned", "_routes", "connection", "holdings", "limits", "outbound", "wake")
+    __slots__ = ("_call_later", "_routes", "connection", "holdings", "limits", "outbound", "wake")
 
     def __init__(
         self, routes: Routes, limits: Limits, call_later: CallLater, wake: Callable[[], None], now: float = 0.0
     ) -> None:
         self._routes = routes
         self._call_later = call_later
-        self._condemned: list[GrpcCall] = []
         self.limits = limits
         self.wake = wake
         self.holdings = Holdings(limits.buffered_bytes)
@@ -40,18 +38,19 @@ class GrpcSession:
         self.outbound = self.connection.outbound
 
     def take(self) -> bytes:
-        """Return the bytes to write now."""
-        while self._condemned:
-            self._condemned.pop().cut()
+        """Return the bytes to write now.
+
+        Where answers wait beyond the limit, the calls that hold the most are cut first: here, and not while one of
+        their services is in the middle of a send.
+        """
+        if self.outbound.queued_bytes > self.limits.buffered_bytes:
+            self.connection.relieve()
         return self.outbound.take()
 
-    def condemn(self, call: GrpcCall) -> None:
-        """Cut ``call`` at the next `take`, not now: its service is in the middle of a send."""
-        self._condemned.append(call)
-
-    def cut_stream(self, stream: Stream) -> None:
-        """Reset a stream that holds too much."""
-        self.connection.reset(stream, ErrorCode.ENHANCE_YOUR_CALM)
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes this connection makes us keep, without those that wait for the socket."""
+        return self.connection.buffered_bytes + self.holdings.held
 
     def _accept(self, stream: Stream, head: RequestHead) -> Exchange:
         method = head.path.decode("latin-1")

@@ -54,6 +54,7 @@ class Stream:
     __slots__ = (
         "answered",
         "body_left",
+        "cost",
         "exchange",
         "id",
         "local_open",
@@ -64,10 +65,15 @@ class Stream:
         "send_window",
         "stalled_since",
         "trailer_block",
+        "withheld",
     )
 
-    def __init__(self, stream_id: int, send_window: int, receive_window: int, body_left: int | None) -> None:
+    def __init__(
+        self, stream_id: int, send_window: int, receive_window: int, body_left: int | None, cost: int = 0
+    ) -> None:
         self.id = stream_id
+        self.cost = cost
+        """Bytes that being open costs us."""
         self.exchange = CLOSED
         self.remote_open = True
         self.local_open = True
@@ -84,6 +90,8 @@ class Stream:
         """Trailers that wait behind the queue."""
         self.stalled_since = 0.0
         """When the queue last began to wait or moved, in seconds."""
+        self.withheld = False
+        """The peer's window was not topped up because answers wait; it is when they are gone."""
 
 
 class ClosedStreams:

@@ -16,6 +16,9 @@ from signalbox.wire.stream import CLOSED, ClosedStreams, Exchange, Stream
 
 Accept = Callable[[Stream, RequestHead], Exchange]
 
+STREAM_COST = 1024
+"""Bytes that an open stream costs beside its head: the objects that follow it."""
+
 
 def unpad(data: bytes, start: int, end: int) -> tuple[int, int]:
     """Return where the content of a padded frame begins and ends (sections 6.1 and 6.2)."""
@@ -37,8 +40,12 @@ class StreamTable:
         """The highest id a client has used."""
         self.accepting = True
         """False: every new stream is refused."""
+        self.opened = 0
+        """How many requests have been handed out."""
+        self.open_bytes = 0
+        """What the open streams and their heads cost."""
         self.now = 0.0
-        self.outbound = Outbound(self._local_end)
+        self.outbound = Outbound(self._local_end, self._top_up)
         self._accept = accept
         self._decoder = decoder
         self._limits = limits
@@ -46,6 +53,7 @@ class StreamTable:
         self._receive_window = limits.connection_window_bytes
         self._connection_half = limits.connection_window_bytes // 2
         self._stream_half = limits.stream_window_bytes // 2
+        self._pressure = limits.buffered_bytes // 2
         self._resets = Allowance(limits.reset_burst, limits.resets_per_second)
 
     # ---- frames
@@ -74,9 +82,7 @@ class StreamTable:
             self._remote_end(stream)
             return True
         if stream.receive_window < self._stream_half:
-            whole = self._limits.stream_window_bytes
-            self.outbound.put(frames.window_update(stream.id, whole - stream.receive_window))
-            stream.receive_window = whole
+            self._top_up(stream)
         if start == end:
             return False
         stream.exchange.data(data, start, end)
@@ -156,6 +162,12 @@ class StreamTable:
             for stream in [s for s in self.open.values() if s.queue and now - s.stalled_since >= patience]:
                 self._cut(stream, ErrorCode.ENHANCE_YOUR_CALM)
 
+    def relieve(self) -> None:
+        """Reset the streams with the most body waiting until all of it is within the connection's limit."""
+        while self.outbound.queued_bytes > self._limits.buffered_bytes:
+            fullest = max(self.open.values(), key=lambda stream: stream.queued_bytes)
+            self._cut(fullest, ErrorCode.ENHANCE_YOUR_CALM)
+
     def abort_all(self, code: int) -> None:
         """The connection is over: abort every stream."""
         streams = list(self.open.values())
@@ -171,11 +183,16 @@ class StreamTable:
             raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, f"malformed request: {error}") from None
         if not self.accepting or len(self.open) >= self._limits.streams:
             raise StreamFault(stream_id, ErrorCode.REFUSED_STREAM, "no more streams")
+        cost = head.size + STREAM_COST
+        if self.open_bytes + cost > self._limits.buffered_bytes:
+            raise StreamFault(stream_id, ErrorCode.REFUSED_STREAM, "the heads of the open streams are too large")
         body_left = head.content_length
         if end_stream and body_left:
             raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, "no body, but content-length")
-        stream = Stream(stream_id, self.outbound.initial_window, self._limits.stream_window_bytes, body_left)
+        stream = Stream(stream_id, self.outbound.initial_window, self._limits.stream_window_bytes, body_left, cost)
         self.open[stream_id] = stream
+        self.opened += 1
+        self.open_bytes += cost
         stream.remote_open = not end_stream
         exchange = self._accept(stream, head)
         if stream_id in self.open:
@@ -206,6 +223,21 @@ class StreamTable:
         self.outbound.put(frames.window_update(0, whole - self._receive_window))
         self._receive_window = whole
 
+    def _top_up(self, stream: Stream) -> None:
+        """Give a stream its whole window again, unless too much waits and some of it is its own.
+
+        So a peer that does not read its answers is asked to send less on the streams concerned, long before anything
+        must be cut; the socket is read on, since the WINDOW_UPDATEs it waits for come there (section 5.2.2).
+        """
+        if stream.queue and self.outbound.queued_bytes > self._pressure:
+            stream.withheld = True
+            return
+        stream.withheld = False
+        if stream.remote_open:
+            whole = self._limits.stream_window_bytes
+            self.outbound.put(frames.window_update(stream.id, whole - stream.receive_window))
+            stream.receive_window = whole
+
     def _remote_end(self, stream: Stream) -> None:
         stream.exchange.ended()
         if not stream.local_open and stream.id in self.open:
@@ -235,6 +267,7 @@ class StreamTable:
         """
         exchange = stream.exchange
         stream.exchange = CLOSED
+        self.open_bytes -= stream.cost
         stream.local_open = stream.remote_open = False
         self.outbound.forget(stream)
         return exchange
