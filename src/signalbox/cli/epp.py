@@ -13,6 +13,7 @@ from signalbox.cli.stopping import stop_on_signals
 from signalbox.observability import configure_logging, level_of_verbosity
 from signalbox.pool import Pool
 from signalbox.resources import InferencePool
+from signalbox.scheduling import InvalidPolicy
 from signalbox.sources import DirectorySource, ManifestReader
 from signalbox.wire import TlsError
 
@@ -31,17 +32,27 @@ def run(options: EppOptions) -> int:
         configure_logging(level, "console" if options.log_format == "console" else "json")
         if options.log_format not in ("json", "console"):
             raise UsageError(f"--log-format {options.log_format}: use json or console")
+        if options.config_file is not None and options.config_text is not None:
+            raise UsageError("--config-file and --config-text: give one of the two")
         name = find_pool(options)
         pool = Pool(name, options.pool_namespace)
         assert options.source is not None  # find_pool refuses to go on without it
         source = DirectorySource(options.source, pool)
         source.load()
         uvloop.run(_serve(Picker(options, source, pool, os.environ)))
+    except InvalidPolicy as error:
+        for problem in error.problems:
+            print(f"signalbox epp: {problem}", file=sys.stderr)
+        return 2
     except (UsageError, TlsError, ValueError) as error:
         print(f"signalbox epp: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"signalbox epp: {error.strerror or error}", file=sys.stderr)
+        reason = error.strerror or str(error)
+        print(
+            f"signalbox epp: {error.filename}: {reason}" if error.filename else f"signalbox epp: {reason}",
+            file=sys.stderr,
+        )
         return 1
     except ExceptionGroup as failures:
         unwatched, others = failures.split(OSError)

@@ -33,6 +33,23 @@ def epp(
     refresh_metrics_interval: Annotated[
         float, typer.Option(min=0.001, help="Seconds between two scrapes of a model server; stretched under load.")
     ] = 0.05,
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="EndpointPickerConfig; watched. Without it the guide's filter tree.",
+            show_default=False,
+        ),
+    ] = None,
+    config_text: Annotated[
+        str | None, typer.Option(metavar="YAML", help="The same as text instead of a file.", show_default=False)
+    ] = None,
+    fallbacks: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Endpoints named after the choice; 0 for gateways that take one address.", show_default=False
+        ),
+    ] = None,
     drain_seconds: Annotated[
         float, typer.Option(min=0, help="How long SIGTERM waits for requests in flight; a second one ends that.")
     ] = 30.0,
@@ -105,6 +122,9 @@ def epp(
         metrics_port=metrics_port,
         scrape_interval=refresh_metrics_interval,
         drain_seconds=drain_seconds,
+        config_file=config_file,
+        config_text=config_text,
+        fallbacks=fallbacks,
         verbosity=verbosity,
         log_format=log_format,
         secure_serving=secure_serving,

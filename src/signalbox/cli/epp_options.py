@@ -25,6 +25,9 @@ class EppOptions:
     metrics_port: int
     scrape_interval: float
     drain_seconds: float
+    config_file: Path | None
+    config_text: str | None
+    fallbacks: int | None
     verbosity: int
     log_format: str
     secure_serving: bool

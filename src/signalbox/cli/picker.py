@@ -14,15 +14,17 @@ from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import Proces
 
 from signalbox import __version__
 from signalbox.cli.certificate import describe, keep_renewed, read_tls
+from signalbox.cli.configuration import ConfigurationFile, starting_rules
 from signalbox.cli.epp_options import EppOptions
 from signalbox.cli.limits import read_limits
 from signalbox.cli.pool_page import pool_page
 from signalbox.cli.stopping import Stop
-from signalbox.cli.thresholds import read_streaming, read_thresholds
-from signalbox.director import Director, guide_rules
+from signalbox.cli.thresholds import read_streaming
+from signalbox.director import Director
 from signalbox.extproc import Terms, picker_routes
 from signalbox.observability import MetricsServer, PickerMetrics, ReportedLoad
 from signalbox.pool import Pool
+from signalbox.scheduling import load_policy
 from signalbox.signals import MetricsPoller
 from signalbox.sources import DirectorySource
 from signalbox.wire import GrpcServer, HealthService, ServingStatus
@@ -41,6 +43,7 @@ class Picker:
 
     Raises:
         ValueError: an environment variable has a value it cannot have, or options contradict each other.
+        InvalidPolicy: the configuration is not valid.
         TlsError: a certificate, key or CA file cannot be used.
     """
 
@@ -53,19 +56,23 @@ class Picker:
         self._draining = False
         self.listening = asyncio.Event()
         """Set once all ports are open."""
-        thresholds = read_thresholds(environment)
         metrics = PickerMetrics(ReportedLoad(pool), build_ref=__version__)
-        director = Director(
+        self._configuration = None if options.config_file is None else ConfigurationFile(options.config_file)
+        policy = self._configuration.load() if self._configuration is not None else None
+        if options.config_text is not None:
+            policy = load_policy(options.config_text, name="--config-text")
+        self._director = Director(
             pool,
-            guide_rules(thresholds),
+            starting_rules(policy, pool, environment),
             observer=metrics,
             stopwatch=time.perf_counter,
+            fallbacks=options.fallbacks,
         )
         terms = Terms(max_body=options.body_limit)
         if not read_streaming(environment):
             terms = Terms(ProcessingMode.BUFFERED, ProcessingMode.BUFFERED, options.body_limit)
         self._tls = read_tls(options)
-        self._server = GrpcServer(picker_routes(director, time.monotonic, terms), read_limits(options))
+        self._server = GrpcServer(picker_routes(self._director, time.monotonic, terms), read_limits(options))
         self._health = HealthService(self._status)
         self._health_server = GrpcServer(self._health.routes())
         self._metrics_server = MetricsServer(metrics.registry, healthy=lambda: self._pool.spec is not None)
@@ -103,6 +110,8 @@ class Picker:
             self._log_ready()
             async with asyncio.TaskGroup() as tasks:
                 background = [tasks.create_task(self._poller.run()), tasks.create_task(self._follow_source())]
+                if self._configuration is not None:
+                    background.append(tasks.create_task(self._configuration.follow(self._director)))
                 if self._tls is not None:
                     background.append(tasks.create_task(keep_renewed(self._tls)))
                 await stop.gently.wait()

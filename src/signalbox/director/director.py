@@ -44,8 +44,11 @@ class Director:
         rng: random.Random | None = None,
         observer: Observer | None = None,
         stopwatch: Callable[[], float] = lambda: 0.0,
+        fallbacks: int | None = None,
     ) -> None:
+        """``fallbacks`` bounds how many endpoints are named after the choice; ``None`` leaves that to the rules."""
         self.pool = pool
+        self._named = None if fallbacks is None else 1 + fallbacks
         self._rules = rules
         self._rng = rng or random.Random()
         self._observer = observer or SilentObserver()
@@ -182,7 +185,7 @@ class Director:
     ) -> Ticket:
         """Put the request on its endpoints' accounts."""
         pool, prefix = self.pool, self._rules.prefix
-        endpoints = [pool.endpoint(row) for row in decision.rows]
+        endpoints = [pool.endpoint(row) for row in decision.rows[: self._named]]
         prompt_tokens = request.prompt_chars // CHARS_PER_TOKEN
         tokens = float(prompt_tokens + (DEFAULT_ANSWER_TOKENS if request.max_tokens is None else request.max_tokens))
         insertion = None
@@ -244,7 +247,7 @@ class Director:
         cycle = Cycle("", 1, pool.columns, self._rng)
         chosen = _ANY.schedule(cycle, rows)
         assert chosen is not None  # its filter never empties a list
-        return Routed(",".join([pool.endpoint(row).address for row in chosen.rows]), None, None)
+        return Routed(",".join([pool.endpoint(row).address for row in chosen.rows[: self._named]]), None, None)
 
     def _refused(self, refusal: Refused, model: str, now: float, target: str = "") -> Refused:
         self._observer.refused(model, target, refusal.code, now)
