@@ -43,11 +43,11 @@ def test_without_a_configuration_the_guides_tree_decides() -> None:
 
 def test_what_is_wrong_is_said_line_by_line(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text(GOOD.replace("queue-scorer}]\n", "queue-scorr}]\n").replace("weight: 2", "weigth: 2"))
+    path.write_text(GOOD.replace("type: queue", "typ: x, type: queue").replace("weight: 2", "weigth: 2"))
     with pytest.raises(InvalidPolicy) as caught:
         ConfigurationFile(path).load()
     text = describe(caught.value)
-    assert "queue-scorr" in text
+    assert "plugins[0].typ:" in text
     assert "weigth" in text
     assert all(str(path) in line for line in text.splitlines())
 
