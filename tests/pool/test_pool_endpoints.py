@@ -276,3 +276,21 @@ class Membership(RuleBasedStateMachine):
 
 Membership.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 TestMembership: Any = Membership.TestCase
+
+
+def test_how_many_endpoints_are_failing_is_counted_through_recovery_and_departure(objects: Objects) -> None:
+    pool = Pool("pool")
+    pool.set_pool(objects.pool())
+    pods = [objects.pod(f"p{number}", f"10.0.0.{number}") for number in range(3)]
+    for pod in pods:
+        pool.put(pod)
+    first, second, _ = pool.endpoints
+    for endpoint in (first, first, second):
+        pool.scrape_failed(endpoint, 1.0)
+    assert pool.columns.failing == 2
+    pool.record(first, Readings(), pool.begin_scrape(first), 2.0)
+    pool.record(first, Readings(), pool.begin_scrape(first), 3.0)
+    assert pool.columns.failing == 1
+    pool.remove(next(pod for pod in pods if pod.metadata.name == second.pod).key)
+    assert len(pool.endpoints) == 2
+    assert pool.columns.failing == 0

@@ -26,6 +26,7 @@ class World:
         self.columns.scraped_at[:count] = 0.0
         for name, values in columns.items():
             getattr(self.columns, name)[: len(values)] = values
+        self.columns.failing = int((self.columns.failed_scrapes > 0).sum())
         self.endpoints = {
             row: Endpoint(
                 f"pod-{row}", "default", f"pod-{row}", f"10.0.0.{row + 1}", 8000, row, labels[row] if labels else {}

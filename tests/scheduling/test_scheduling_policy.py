@@ -46,6 +46,7 @@ def cycles(draw: st.DrawFn) -> tuple[Cycle, Rows]:
     columns.kv_usage[:] = rng.random(columns.size) * 1.3
     columns.inflight_tokens[:] = rng.integers(-5, 10**7, columns.size)
     columns.failed_scrapes[:] = rng.integers(0, 5, columns.size)
+    columns.failing = int((columns.failed_scrapes > 0).sum())
     columns.scraped_at[:] = np.where(rng.random(columns.size) < 0.5, 0.0, -np.inf)
     for row in range(count):
         columns.set_adapters(row, frozenset(["m"] if rng.random() < 0.3 else ["x", "y"][: int(rng.integers(0, 3))]))

@@ -42,8 +42,10 @@ SLO_TPOT = "x-slo-tpot-ms"
 OWNED = frozenset({OBJECTIVE, REWRITE, FAIRNESS, PREFILLER_HEADER, ENCODER_HEADER})
 """Request headers that speak to the picker, or that only the picker may set: they are taken off what a client sends."""
 
-_NO_HEADERS: Mapping[str, str] = {}
 _READ = OWNED | {SLO_TTFT, SLO_TPOT}
+_READ_IN_REQUESTS = _READ | {":path", "x-request-id", "content-length"}
+_READ_IN_ANSWERS = frozenset({":status", "content-type"})
+_NO_HEADERS: Mapping[str, str] = {}
 
 SUBSET_NAMESPACE = "envoy.lb.subset_hint"
 SUBSET_KEY = "x-gateway-destination-endpoint-subset"
@@ -233,7 +235,12 @@ class Exchange:
                 self._director.served(self._ticket, served[SERVED_KEY].string_value)
 
     def _request_headers(self, message: HttpHeaders) -> None:
-        values = {header.key.lower(): header.raw_value or header.value for header in message.headers.headers}
+        everything = self._director.wants_headers
+        values = {
+            name: header.raw_value or header.value
+            for header in message.headers.headers
+            if (name := header.key.lower()) in _READ_IN_REQUESTS or everything
+        }
         self._path = _text(values.get(":path", ""))
         self._request_id = _text(values.get("x-request-id", ""))
         for name in _READ & values.keys():
@@ -241,7 +248,7 @@ class Exchange:
             if name in OWNED:
                 self._removed.append(name)
         length = _text(values.get("content-length", ""))
-        if self._director.wants_headers:
+        if everything:
             self._all_headers = {name: _text(value) for name, value in values.items()}
         if message.end_of_stream or self._request_mode == _NONE:
             self._decide_without_body()
@@ -388,7 +395,11 @@ class Exchange:
     # -- the answer ---------------------------------------------------------------------------------------------
 
     def _response_headers(self, message: HttpHeaders) -> None:
-        values = {header.key.lower(): header.raw_value or header.value for header in message.headers.headers}
+        values = {
+            name: header.raw_value or header.value
+            for header in message.headers.headers
+            if (name := header.key.lower()) in _READ_IN_ANSWERS
+        }
         status = _text(values.get(":status", ""))
         self._status = int(status) if status.isdecimal() else None
         self._reader = ResponseReader(_text(values.get("content-type", "")))

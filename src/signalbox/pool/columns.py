@@ -35,6 +35,7 @@ class Columns:
         "block_size",
         "capacity_changes",
         "failed_scrapes",
+        "failing",
         "inflight",
         "inflight_mark",
         "inflight_tokens",
@@ -83,6 +84,8 @@ class Columns:
         self.failed_scrapes: Floats = np.zeros(self.size)
         self.scraped_at: Floats = np.full(self.size, NEVER)
         self.adapters: dict[str, Mask] = {}
+        self.failing = 0
+        """How many rows have failed scrapes since their last good one."""
         self.capacity_changes = 0
         """How often some endpoint's KV capacity turned out to be another one than was known."""
 
@@ -97,6 +100,8 @@ class Columns:
 
     def clear(self, row: int) -> None:
         """Forget everything about ``row``."""
+        if self.failed_scrapes[row]:
+            self.failing -= 1
         for name in self._NUMERIC:
             getattr(self, name)[row] = 0.0
         self.scraped_at[row] = NEVER
@@ -115,6 +120,19 @@ class Columns:
                 mask_of = self.adapters[name] = np.zeros(self.size, bool)
             mask_of[row] = True
         self.lora_active[row] = len(active)
+
+    def scraped(self, row: int, now: float) -> None:
+        """Record a good scrape of ``row``."""
+        self.scraped_at[row] = now
+        if self.failing and self.failed_scrapes[row]:
+            self.failed_scrapes[row] = 0.0
+            self.failing -= 1
+
+    def scrape_failed(self, row: int) -> None:
+        """Record a failed scrape of ``row``."""
+        if not self.failed_scrapes[row]:
+            self.failing += 1
+        self.failed_scrapes[row] += 1
 
     def set_capacity(self, row: int, block_size: int | None, kv_blocks: int | None) -> None:
         """Record how many tokens a KV block of ``row`` holds and how many blocks there are; ``None`` leaves a

@@ -30,8 +30,8 @@ class Endpoint:
     port: int
     row: int
     labels: Mapping[str, str] = field(default_factory=dict)
+    address: str = field(init=False, compare=False)
+    """``ip:port``, as Envoy and the Endpoint Picker Protocol write it."""
 
-    @property
-    def address(self) -> str:
-        """``ip:port``, as Envoy and the Endpoint Picker Protocol write it."""
-        return join_address(self.host, self.port)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "address", join_address(self.host, self.port))

