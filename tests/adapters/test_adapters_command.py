@@ -124,6 +124,18 @@ async def test_once_without_a_server_or_a_configuration_fails(vllm: FakeVLLM, co
     assert "none.yaml: cannot be read" in output
 
 
+async def test_metrics_may_be_served_on_one_address_only(config: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        port = elsewhere.getsockname()[1]
+        async with syncer("--metrics-host", "127.0.0.2", "--metrics-port", str(port), config=config) as process:
+            assert process.stdout is not None
+            async with asyncio.timeout(STUCK):
+                while f"metrics server on port {port}" not in (await process.stdout.readline()).decode():
+                    pass
+            async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.2:{port}/metrics") as response:
+                assert "lora_syncer_config_valid" in await response.text()
+
+
 async def test_a_metrics_port_in_use_is_an_error(config: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))
@@ -152,6 +164,7 @@ async def test_validation_can_be_turned_off(vllm: FakeVLLM, config: Path) -> Non
         (["--connect-to", "localhost:8000"], "HOST:PORT=ADDR:PORT"),
         (["--connect-to", "a=b:1"], "HOST:PORT=ADDR:PORT"),
         (["--metrics-port", "70000"], "is not a port"),
+        (["--metrics-port", "http"], "is not a port"),
         (["--reconcile-trigger", "0"], "above 0"),
         (["--health-check-timeout", "soon"], "invalid"),
         (["--nonsense"], "unrecognized"),
@@ -159,7 +172,10 @@ async def test_validation_can_be_turned_off(vllm: FakeVLLM, config: Path) -> Non
 )
 def test_wrong_arguments_are_named(arguments: list[str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 2
-    assert what in capsys.readouterr().err
+    complaint = capsys.readouterr().err
+    assert what in complaint
+    assert complaint.startswith("signalbox lora-syncer: error: ")
+    assert complaint.count("\n") == 1
 
 
 def test_help_needs_no_server(capsys: pytest.CaptureFixture[str]) -> None:

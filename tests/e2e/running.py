@@ -15,10 +15,13 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from signalbox.gateway.supervisor import TETHER
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "get-started"
@@ -31,6 +34,11 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def tethered(*command: str) -> tuple[str, ...]:
+    """A command that dies with this process, also when that is killed outright."""
+    return (sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *command)
 
 
 def copy_example(directory: Path) -> Path:
@@ -134,12 +142,46 @@ class Up:
                     found[pid] = line
         return found
 
+    def servers(self) -> dict[str, int]:
+        """The simulated servers: ``host:port`` to pid. Where they are depends on what else runs on this machine."""
+        found = self.processes("modelserver")
+        return {f"{last_option(line, '--host')}:{last_option(line, '--port')}": pid for pid, line in found.items()}
+
+    def picker_metrics(self) -> str:
+        """``host:port`` of the only picker's metrics."""
+        (line,) = self.processes("epp").values()
+        return f"{last_option(line, '--grpc-host')}:{last_option(line, '--metrics-port')}"
+
+    def ready_pods(self) -> dict[str, str]:
+        """The pods that are ready, as far as the lines say: name to ``host:port``."""
+        ready: dict[str, str] = {}
+        for line in self.lines:
+            match = re.fullmatch(r"pod +(\S+)(?: (\S+:\d+))? (.*)", line)
+            if match and match[3] == "ready":
+                ready[match[1]] = match[2]
+            elif match:
+                ready.pop(match[1], None)
+        return ready
+
+    async def pods_are_ready(self, count: int, within: float = 60) -> None:
+        """Wait until so many pods are ready, in whatever order."""
+        async with asyncio.timeout(within):
+            while len(self.ready_pods()) != count:
+                self._changed.clear()
+                await self._changed.wait()
+
     async def stop(self) -> int:
         """Press Ctrl-C; return the exit status."""
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGINT)
         async with asyncio.timeout(60):
             return await self.process.wait()
+
+
+def last_option(command_line: str, flag: str) -> str:
+    """The value of a flag in a command line; the last, as programs read it."""
+    words = command_line.split()
+    return [after for word, after in pairwise(words) if word == flag][-1]
 
 
 def descendants(pid: int) -> set[int]:
@@ -165,7 +207,8 @@ async def running_up(state: Path, *arguments: str, connections: int = 64) -> Asy
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONWARNINGS",)}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "signalbox", "up", *arguments, "--port", str(port), "--plain", "--state-dir", str(state),
+        *tethered(sys.executable, "-m", "signalbox", "up", *arguments),
+        *("--port", str(port), "--plain", "--state-dir", str(state)),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environment, start_new_session=True,
     )  # fmt: skip
     connector = aiohttp.TCPConnector(limit=connections)

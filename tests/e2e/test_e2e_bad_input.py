@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.manifests import GATEWAY, deployment, model, pool, route, together
-from tests.e2e.running import EXAMPLE, Load, copy_example, free_port, running_up, save
+from tests.e2e.running import EXAMPLE, Load, copy_example, free_port, running_up, save, tethered
 
 pytestmark = pytest.mark.e2e
 
@@ -18,10 +18,7 @@ pytestmark = pytest.mark.e2e
 async def command(*arguments: str, within: float = 30) -> tuple[int, str]:
     """Run ``signalbox ARGUMENTS`` to its end; return its exit status and what it printed."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "signalbox",
-        *arguments,
+        *tethered(sys.executable, "-m", "signalbox", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -51,6 +48,20 @@ async def test_requests_that_cannot_be_served(tmp_path: Path) -> None:
             assert answer.json["error"]["message"]
             assert answer.headers["content-type"].startswith("application/json")
         assert (await up.ask()).model == "food-review-1"
+
+
+async def test_a_body_limit_above_the_default_holds_for_envoy_and_picker_alike(tmp_path: Path) -> None:
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    (manifests / "all.yaml").write_text(together(deployment(1), pool(), GATEWAY, route("llm")))
+    async with running_up(tmp_path / "state", str(manifests), "--body-limit", "40", "--speed", "50") as up:
+        for megabytes, status in ((36, 400), (41, 413)):
+            # 36 MiB pass the gateway: it is the server that says how long its context is.
+            answer = await up.send(
+                "POST", "/v1/completions", b'{"model": "base", "prompt": "%s"}' % (b"x" * (megabytes << 20))
+            )
+            assert answer.status == status, answer.body[:300]
+            assert ("context" in answer.json["error"]["message"]) is (status == 400)
 
 
 async def test_edits_that_are_wrong_leave_the_last_good_state_in_force(tmp_path: Path) -> None:

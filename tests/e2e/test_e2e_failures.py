@@ -23,11 +23,6 @@ def write(tmp_path: Path, *documents: str) -> Path:
     return manifests
 
 
-def pod_process(up: Up, address: str) -> int:
-    (pid,) = [pid for pid, line in up.processes("modelserver").items() if f" {address} " in line + " "]
-    return pid
-
-
 async def first_events(up: Up, count: int) -> tuple[aiohttp.ClientResponse, str]:
     """Begin a streamed answer, read ``count`` events, and return it with the address of the server it comes from."""
     body = {"model": "base", "prompt": "Tell me a long story", "max_tokens": 5000, "ignore_eos": True, "stream": True}
@@ -35,12 +30,9 @@ async def first_events(up: Up, count: int) -> tuple[aiohttp.ClientResponse, str]
     assert response.status == 200
     for _ in range(count):
         assert (await response.content.readuntil(b"\n\n")).startswith(b"data: ")
-    for address in ("127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4"):
-        try:
-            async with up.session.get(f"http://{address}:8000/metrics") as metrics:
-                lines = (await metrics.text()).splitlines()
-        except aiohttp.ClientError:
-            continue
+    for address in up.servers():
+        async with up.session.get(f"http://{address}/metrics") as metrics:
+            lines = (await metrics.text()).splitlines()
         running = [line for line in lines if line.startswith("vllm:num_requests_running")]
         if running and float(running[0].rpartition(" ")[2]) > 0:
             return response, address
@@ -52,13 +44,13 @@ async def test_a_server_killed_in_mid_stream_breaks_its_answers_and_traffic_move
     async with running_up(tmp_path / "state", str(manifests)) as up:
         streamed, address = await first_events(up, 3)
         seen = len(up.lines)
-        os.kill(pod_process(up, address), signal.SIGKILL)
+        os.kill(up.servers()[address], signal.SIGKILL)
         with pytest.raises(aiohttp.ClientError):
             await streamed.read()
         # From the very next request on: a connection that cannot be made is tried on the next endpoint.
         answers = await asyncio.gather(*[up.ask("base") for _ in range(300)])
         assert {answer.status for answer in answers} == {200}
-        await up.printed(rf"{address}:8000 ready", after=seen)
+        await up.printed(rf"{address} ready", after=seen)
         answers = await asyncio.gather(*[up.ask("base") for _ in range(30)])
         assert {answer.status for answer in answers} == {200}
 
@@ -71,7 +63,7 @@ async def test_a_client_that_goes_away_frees_its_server_and_the_pickers_count(tm
         streamed.close()
 
         async def nothing_in_flight() -> bool:
-            async with up.session.get(f"http://{address}:8000/metrics") as metrics:
+            async with up.session.get(f"http://{address}/metrics") as metrics:
                 aborted = 'finished_reason="abort"' in await metrics.text()
             return aborted and await in_flight(up) == 0
 
@@ -79,7 +71,7 @@ async def test_a_client_that_goes_away_frees_its_server_and_the_pickers_count(tm
 
 
 async def in_flight(up: Up) -> float:
-    async with up.session.get("http://127.0.2.1:9090/debug/pool") as response:
+    async with up.session.get(f"http://{up.picker_metrics()}/debug/pool") as response:
         document = json.loads(await response.read())
     return float(sum(endpoint["in_flight"] for endpoint in document["endpoints"]))
 
@@ -125,9 +117,8 @@ async def test_scaling_up_and_down_under_load_loses_nothing(tmp_path: Path) -> N
     path = manifests / "all.yaml"
     async with running_up(tmp_path / "state", str(manifests), "--speed", "20") as up, Load(up, model="base") as load:
         await load.more(300)
-        seen = len(up.lines)
         save(path, together(deployment(4), pool(), GATEWAY, route("llm")))
-        await up.printed(r"127\.0\.1\.4:8000 ready", after=seen)
+        await up.pods_are_ready(4)
         await load.more(300)
         assert len(up.processes("modelserver")) == 4
         save(path, together(deployment(1), pool(), GATEWAY, route("llm")))
@@ -149,10 +140,11 @@ async def test_route_changes_and_a_second_pool_under_load_lose_nothing(tmp_path:
         save(second, together(deployment(1, name="other"), pool(name="other")))
         await up.printed(r"picker\s+other .*ready", after=seen)
         await up.printed(r"pod\s+other-.*ready", after=seen)
+        (other,) = [address for name, address in up.ready_pods().items() if name.startswith("other-")]
         save(manifests / "all.yaml", together(deployment(1), pool(), GATEWAY, route("llm", "other")))
 
         async def both_serve() -> bool:
-            return await served_by(up, "127.0.1.2") > 0
+            return await served_by(up, other) > 0
 
         await up.until(both_serve)
         await load.more(200)
@@ -170,7 +162,7 @@ async def test_route_changes_and_a_second_pool_under_load_lose_nothing(tmp_path:
 
 async def served_by(up: Up, address: str) -> float:
     """How many requests a server has finished."""
-    async with up.session.get(f"http://{address}:8000/metrics") as response:
+    async with up.session.get(f"http://{address}/metrics") as response:
         lines = (await response.text()).splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("vllm:request_success_total{"))
 

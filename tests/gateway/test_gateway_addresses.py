@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from typing import Any
 
 import pytest
 
@@ -57,25 +58,50 @@ def test_a_claim_does_not_disturb_the_server_it_is_for() -> None:
     lease.release()
 
 
+@pytest.mark.usefixtures("own_addresses")
+def test_a_port_that_is_only_wished_for_gives_way_and_decides_nothing() -> None:
+    needed, wish = free_port(), free_port()
+    with socket.create_server((f"{NETWORK}1", wish)):
+        lease = claim(NETWORK, [needed], [wish, needed, 0])
+    assert (lease.host, lease.ports) == (f"{NETWORK}1", {needed: needed})
+    assert lease.spare[2] == 0
+    assert len({needed, wish, *lease.spare}) == 5
+    lease.release()
+
+
+@pytest.mark.usefixtures("own_addresses")
+def test_ports_the_gateway_takes_on_every_address_are_left_alone() -> None:
+    needed, wish = free_port(), free_port()
+    lease = claim(NETWORK, [needed], [wish], {wish})
+    assert lease.host != LOOPBACK
+    assert lease.spare != (wish,)
+    lease.release()
+    lease = claim(NETWORK, [needed], [], {needed})
+    assert lease.host == LOOPBACK
+    assert lease.ports[needed] != needed
+    lease.release()
+
+
 def test_where_only_one_address_exists_pods_get_ports_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     real = addresses._guarded
 
-    def one_address_only(host: str, ports: dict[int, int]) -> addresses.Lease:
+    def one_address_only(host: str, *rest: Any) -> addresses.Lease:
         if host != LOOPBACK:
             raise OSError(errno.EADDRNOTAVAIL, "not available")
-        return real(host, ports)
+        return real(host, *rest)
 
     monkeypatch.setattr(addresses, "_guarded", one_address_only)
-    first, second = claim(NETWORK, [9002, 9003]), claim(NETWORK, [9002, 9003])
+    first, second = claim(NETWORK, [9002, 9003], [8080]), claim(NETWORK, [9002, 9003], [8080])
     assert first.host == second.host == LOOPBACK
     assert first.ports.keys() == {9002, 9003}
-    assert len({*first.ports.values(), *second.ports.values()}) == 4
+    assert len({*first.ports.values(), *second.ports.values(), *first.spare, *second.spare}) == 6
+    assert 8080 not in {*first.spare, *second.spare}, "that one is the user's"
     first.release()
     second.release()
 
 
 def test_when_nothing_is_free_the_error_names_network_and_ports(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing(host: str, ports: dict[int, int]) -> addresses.Lease:
+    def nothing(*_: Any) -> addresses.Lease:
         raise OSError(errno.EADDRINUSE, "in use")
 
     monkeypatch.setattr(addresses, "_guarded", nothing)

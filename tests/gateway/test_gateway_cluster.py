@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import pytest
@@ -18,10 +19,10 @@ from signalbox.gateway.addresses import Lease
 from signalbox.gateway.cluster import Cluster
 from signalbox.gateway.desired import Desired, sort_out
 from signalbox.gateway.local_picker import LocalPicker
-from signalbox.gateway.local_pod import Surroundings
+from signalbox.gateway.local_pod import Surroundings, announce_exit
 from signalbox.gateway.members import Member
 from signalbox.gateway.source_files import PODS_FILE
-from signalbox.gateway.supervisor import Command
+from signalbox.gateway.supervisor import Command, Exited
 from signalbox.resources import Pod
 from signalbox.sources import ManifestReader
 
@@ -138,7 +139,7 @@ def tiny_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     def server(name: str, template: object, lease: Lease, speed: float) -> Command:
         return tiny(name, lease, 8000)
 
-    def picker(pool: object, source: Path, lease: Lease, environment: object) -> Command:
+    def picker(pool: object, source: Path, lease: Lease, *_: object) -> Command:
         return tiny("picker", lease, local_picker.GRPC_PORT)
 
     def syncer(pod: str, *_: object) -> Command:
@@ -217,3 +218,39 @@ async def test_a_pod_on_a_port_its_pool_does_not_use_is_told(tmp_path: Path) -> 
     async with running(tmp_path) as run:
         run.want(POOL.replace("8000", "9000"), SERVER)
         assert "listens on 8000, but InferencePool default/pool sends to 9000" in await run.says("make them agree")
+
+
+async def test_a_pod_whose_syncer_does_not_get_through_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "2026-01-31 12:00:00 - INFO - loop.py:1 -  model server localhost:9 is not healthy"
+    code = f"import signal; print({line!r}, flush=True); signal.pause()"
+
+    def stuck(pod: str, *_: object) -> Command:
+        return Command(f"{pod}-syncer", (sys.executable, "-I", "-S", "-c", code))
+
+    monkeypatch.setattr(local_pod, "syncer_command", stuck)
+    monkeypatch.setattr(local_pod, "SYNC_PATIENCE", 0.5)
+    async with running(tmp_path) as run:
+        run.want(POOL, SERVER.replace("replicas: 2", "replicas: 1"), CONFIG)
+        told = await run.says("not ready: its syncer")
+        assert "-syncer is not through its configuration: " in told
+        (member,) = run.cluster.members
+        assert not member.ready
+        assert member.note in told
+
+
+def test_an_end_is_told_with_its_words_and_the_same_end_again_without(tmp_path: Path) -> None:
+    lines: list[str] = []
+    around = Surroundings(
+        tmp_path, cast("aiohttp.ClientSession", None), lambda: None, lambda *line: lines.append(line[1])
+    )
+    announce_exit(around, "pod", Exited("p", 1, ("why",), 0.25))
+    announce_exit(around, "pod", Exited("p", 1, ("why",), 0.5, repeated=True))
+    announce_exit(around, "pod", Exited("p", 2, ("what",), 60.0))
+    announce_exit(around, "pod", Exited("p", 2, ("what",), 60.0, repeated=True))
+    assert lines == [
+        "p ended with exit status 1; starting it again in 0.25 s",
+        "  why",
+        "p ended with exit status 1; starting it again in 0.5 s",
+        "p ended with exit status 2, wrong arguments; starting it again in 60 s",
+        "  what",
+    ]

@@ -11,6 +11,7 @@ from signalbox.gateway.containers import (
     is_picker_image,
     listen_port,
     model_name,
+    syncer_arguments,
     vllm_arguments,
 )
 
@@ -113,3 +114,32 @@ def test_pickers_are_told_by_the_last_part_of_their_image() -> None:
     assert is_picker_image("x/endpoint-picker")
     assert is_picker_image("x/signalbox-epp:1")
     assert not is_picker_image("x/steppe:1")
+
+
+@pytest.mark.parametrize(
+    ("command", "args", "expected"),
+    [
+        ((), (), ()),
+        ((), ("--reconcile-trigger", "1"), ("--reconcile-trigger", "1")),
+        (("python", "sidecar.py"), ("--reconcile-trigger", "1"), ("--reconcile-trigger", "1")),
+        (("python", "-u", "/app/sidecar.py", "--metrics-port=1"), (), ("--metrics-port=1",)),
+        (("python3", "-m", "sidecar.sidecar", "--metrics-port", "1"), (), ("--metrics-port", "1")),
+        (("/usr/bin/signalbox", "lora-syncer"), ("--config", "$(FILE)"), ("--config", "/c.yaml")),
+        (("run-the-syncer", "--once"), (), ("--once",)),
+        (("sh", "-c"), ("sleep 1; exec python sidecar.py --config $FILE",), ("--config", "/c.yaml")),
+        (("sh", "-c", "run-the-syncer --once"), (), ("--once",)),
+        (("sh", "-c", "an 'unclosed quote"), (), ()),
+        (("sh",), (), ()),
+    ],
+)
+def test_of_a_syncers_command_only_the_flags_are_kept(
+    command: tuple[str, ...], args: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    container = Container("c", command=command, args=args, environment=(("FILE", "/c.yaml"),))
+    assert syncer_arguments(container) == expected
+
+
+@given(st.lists(st.text()), st.lists(st.text()))
+def test_no_command_is_too_odd_for_a_syncer(command: list[str], args: list[str]) -> None:
+    found = syncer_arguments(Container("c", command=("sh", "-c", *command), args=tuple(args)))
+    assert all(isinstance(word, str) for word in found)

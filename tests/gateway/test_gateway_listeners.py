@@ -1,10 +1,13 @@
 """Ports of Gateways on this machine."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.gateway.gateway_manifests import gateway, parse
 
+from signalbox.gateway.envoy import Options, translate
 from signalbox.gateway.listeners import map_ports
 from signalbox.resources import Gateway
 
@@ -33,10 +36,11 @@ def test_the_first_port_is_the_one_asked_for_and_others_are_near_their_own(
     assert map_ports(gateways(*declared), 8080).declared == expected
 
 
-def test_listeners_that_are_not_http_are_told() -> None:
+def test_listeners_that_are_not_http_get_no_port_and_are_told_once_with_field_and_fix() -> None:
     mapped = map_ports(gateways(443, protocol="HTTPS"), 8080)
     assert not mapped.ports
-    assert mapped.notes == ("Gateway default/g listener 'l0': protocol HTTPS is not served here, only HTTP",)
+    config = translate(gateways(443, protocol="HTTPS"), (), (), (), Options(Path("x"), mapped.ports))
+    assert config.notes == ("Gateway/g spec.listeners[0].protocol: HTTPS is not served on this machine; use HTTP",)
 
 
 @given(st.lists(st.integers(1, 65535), min_size=1, max_size=20), st.integers(1, 65535))

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from tests.gateway.gateway_manifests import MODEL, PICKER, POOL, ROUTE, SERVER, gateway, one, parse
 
+from signalbox.gateway.addresses import Lease
 from signalbox.gateway.desired import Desired, routing_gaps, sort_out
+from signalbox.gateway.pod_commands import config_names, syncer_command
 from signalbox.gateway.podspec import ConfigMapVolume, Mount, local_path
 from signalbox.gateway.probes import Method, Probe, Timing
 from signalbox.resources import ConfigMap
@@ -36,6 +38,8 @@ def test_probes_keep_their_timing_and_commands_are_not_run() -> None:
     (workload,) = desired.workloads.servers
     probes = workload.template.probes
     assert probes.readiness == Probe(Method.HTTP, 8000, Timing(period=1.0), "/health")
+    assert probes.readiness is not None
+    assert probes.readiness.place == "spec.template.spec.containers[0].readinessProbe"
     assert probes.liveness is None
     assert any("livenessProbe of container 'vllm' is not run" in note for note in desired.notes)
 
@@ -65,6 +69,43 @@ def test_a_container_with_the_syncers_variable_becomes_a_syncer_of_each_pod() ->
     assert (syncer.name, syncer.config) == ("syncer", "/config/configmap.yaml")
     assert syncer.mounts == (Mount("/config", "adapters"),)
     assert workload.template.volumes == (ConfigMapVolume("adapters", "adapters"),)
+
+
+@pytest.mark.parametrize(
+    ("fields", "flags", "config", "port", "once"),
+    [
+        ("", (), "/config/configmap.yaml", 8080, False),
+        ("command: [python, sidecar.py]", (), "/config/configmap.yaml", 8080, False),
+        ("args: [--metrics-port, '9100', --once]", ("--metrics-port", "9100", "--once"), None, 9100, True),
+        ("command: [python, sidecar.py]\nargs: [--config=/other/x.yaml]", ("--config=/other/x.yaml",), "/other/x.yaml",
+         8080, False),
+        ("args: [--metrics-port, '0']", ("--metrics-port", "0"), None, 0, False),
+    ],
+)  # fmt: skip
+def test_a_syncer_keeps_the_flags_of_its_container(
+    fields: str, flags: tuple[str, ...], config: str | None, port: int, once: bool
+) -> None:
+    lines = "".join(f"        {line}\n" for line in fields.splitlines())
+    (workload,) = joined(SERVER.replace("- name: syncer\n", f"- name: syncer\n{lines}")).workloads.servers
+    (syncer,) = workload.template.syncers
+    assert syncer.arguments == flags
+    assert syncer.config == (config or "/config/configmap.yaml")
+    assert (syncer.metrics_port, syncer.once) == (port, once)
+
+
+def test_a_syncers_command_has_its_flags_first_and_then_what_is_different_here() -> None:
+    text = SERVER.replace("- name: syncer\n", "- name: syncer\n        args: [--reconcile-trigger, '1']\n")
+    (workload,) = joined(text).workloads.servers
+    (syncer,) = workload.template.syncers
+    command = syncer_command("pod", syncer, workload.template, Lease("127.0.1.7", {8000: 8000}, (8080,)), Path("v"))
+    assert command.name == "pod-syncer"
+    assert command.argv[3:] == (
+        *("lora-syncer", "--reconcile-trigger", "1", "--config", "v/adapters/configmap.yaml"),
+        *("--connect-to", "localhost:8000=127.0.1.7:8000"),
+        *("--metrics-host", "127.0.1.7", "--metrics-port", "8080"),
+    )
+    names = config_names(syncer, workload.template, Path("v"))
+    assert names == {"v/adapters/configmap.yaml": "ConfigMap adapters configmap.yaml"}
 
 
 def test_only_a_change_of_the_template_changes_the_revision() -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.gateway.rollout import PodView, Start, Stop, plan_rollout
+from signalbox.gateway.rollout import PodView, Start, Stop, held_up, plan_rollout
 
 
 def test_a_new_deployment_starts_all_its_replicas_at_once() -> None:
@@ -24,6 +24,13 @@ def test_no_replicas_means_no_pods() -> None:
         Stop("d-r-0"),
         Stop("d-q-0"),
     ]
+
+
+def test_a_pod_that_does_not_get_ready_holds_up_a_rollout_while_old_ones_serve() -> None:
+    old = [PodView("d-q-0", "q", True), PodView("d-q-1", "q", True), PodView("d-q-2", "q", False)]
+    new = PodView("d-r-0", "r", False)
+    assert held_up("r", [*old, new]) == "; the rollout waits for it, in service until then: d-q-0, d-q-1"
+    assert held_up("r", [new, PodView("d-r-1", "r", True)]) == ""
 
 
 def test_names_of_draining_pods_are_not_given_again() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+from collections.abc import Callable, Sequence
 
 import aiohttp
 import msgspec
@@ -14,7 +15,7 @@ from tests.gateway.gateway_manifests import MODEL, POOL, one, parse
 from signalbox.gateway.desired import sort_out
 from signalbox.gateway.figures import Figures, Scraper, finished_requests, listed_models, read_figures
 from signalbox.gateway.members import Member, Phase
-from signalbox.gateway.serving import curl, missing_models, ready_pods, sample_model, target_names
+from signalbox.gateway.serving import curl_lines, joined, missing_models, ready_pods, sample_model, target_names
 from signalbox.resources import InferenceModel
 
 PAGE = b"""# TYPE vllm:num_requests_waiting gauge
@@ -123,7 +124,16 @@ def test_the_first_request_asks_for_a_name_that_is_served() -> None:
     assert sample_model(without, [], {}) == "MODEL"
 
 
-def test_the_command_survives_a_shell() -> None:
-    words = shlex.split(curl(8080, "it's"))
-    assert words[:3] == ["curl", "-i", "localhost:8080/v1/completions"]
-    assert msgspec.json.decode(words[-1])["model"] == "it's"
+@pytest.mark.parametrize("write", [joined, "\n".join])
+@given(model=st.text(st.characters(exclude_categories=["Cs", "Cc"])) | st.just("it's"))
+def test_the_command_survives_a_shell_in_one_line_and_in_several(
+    write: Callable[[Sequence[str]], str], model: str
+) -> None:
+    words = [word for word in shlex.split(write(curl_lines(8080, model))) if word != "\n"]
+    assert words[:5] == ["curl", "-i", "localhost:8080/v1/completions", "-H", "Content-Type: application/json"]
+    assert msgspec.json.decode(words[6])["model"] == model
+    assert len(words) == 7
+
+
+def test_the_command_fits_80_columns() -> None:
+    assert max(map(len, curl_lines(65535, "meta-llama/Llama-3.1-8B-Instruct"))) <= 80

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from signalbox.gateway.supervisor import Backoff, Command, Exited, Supervised, last_lines, run_to_end
+from signalbox.gateway.supervisor import Backoff, Command, Exited, Supervised, last_lines, run_to_end, size
 
 PATIENCE = 20.0
 
@@ -79,6 +79,37 @@ async def test_a_process_that_ends_is_started_again_and_its_last_words_are_told(
     await watched.process.stop()
     assert watched.process.restarts >= 1
     assert watched.process.pid is None
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "tail"),
+    [
+        ("raise SystemExit(1)", "exit status 1", ()),
+        ("print('own'); raise SystemExit(1)", "exit status 1", ("own",)),
+        ("import os; print('own', flush=True); os.kill(os.getpid(), 15)", "signal SIGTERM", ("own",)),
+        ("import os; print('all is well', flush=True); os.kill(os.getpid(), 9)", "signal SIGKILL", ()),
+    ],
+)
+async def test_a_run_is_told_by_its_own_last_words(
+    tmp_path: Path, code: str, reason: str, tail: tuple[str, ...]
+) -> None:
+    log = tmp_path / "log"
+    log.write_text("words of an earlier run\n")
+    watched = Watched(code, log)
+    watched.process.start()
+    exited = await watched.exited()
+    assert (exited.reason, exited.tail, exited.repeated) == (reason, tail, False)
+    assert (await watched.exited()).repeated, "the same end again"
+    await watched.process.stop()
+
+
+async def test_a_program_that_refuses_its_arguments_is_not_asked_again_soon(tmp_path: Path) -> None:
+    watched = Watched("raise SystemExit(2)", tmp_path / "log")
+    watched.process.start()
+    exited = await watched.exited()
+    assert exited.hopeless
+    assert exited.restart_in == Backoff().hopeless
+    await watched.process.stop()
 
 
 async def test_a_stopped_process_is_asked_first_and_not_started_again(tmp_path: Path, fifo: Path) -> None:
@@ -187,5 +218,14 @@ def test_pauses_double_up_to_a_limit_and_start_over_after_a_stable_run() -> None
     assert backoff.pause(1.0) == 2.0
 
 
+def test_last_lines_may_begin_anywhere(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("old\nnew\n\nnewer\n")
+    assert last_lines(log, since=4) == ("new", "newer")
+    assert last_lines(log, 1) == ("newer",)
+    assert size(log) == 15
+
+
 def test_a_log_that_is_not_there_has_no_last_lines(tmp_path: Path) -> None:
+    assert size(tmp_path / "none") == 0
     assert last_lines(tmp_path / "none") == ()

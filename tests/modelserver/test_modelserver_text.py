@@ -1,7 +1,10 @@
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signalbox.modelserver import tokenizer
 from signalbox.modelserver.continuation import Continuation, continuation
 from signalbox.modelserver.tokenizer import BEGIN_OF_TEXT, END_OF_TURN, Tokenizer
 
@@ -27,10 +30,36 @@ def test_ids_are_the_same_in_every_process() -> None:
 
 @given(st.text())
 def test_tokens_turn_back_into_their_text(text: str) -> None:
-    tokenizer = Tokenizer()
-    tokens = tokenizer.encode(text)
-    if len(set(tokens)) == len(set(tokenizer.pieces(tokens))):  # no two pieces fell on one id
-        assert tokenizer.decode(tokens) == text.replace("<|eot_id|>", "").replace("<|begin_of_text|>", "")
+    one = Tokenizer()
+    tokens = one.encode(text)
+    if len(set(tokens)) == len(set(one.pieces(tokens))):  # no two pieces fell on one id
+        assert one.decode(tokens) == text.replace("<|eot_id|>", "").replace("<|begin_of_text|>", "")
+
+
+@given(st.text(), st.integers(1, 5), st.booleans())
+def test_a_long_text_has_the_tokens_of_a_short_one(text: str, stretch: int, begin: bool) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokenizer, "LONG_TEXT", 0)
+        patch.setattr(tokenizer, "_STRETCH", stretch)
+        found = asyncio.run(Tokenizer().encode_in_turns(text, add_special_tokens=begin))
+    assert found == Tokenizer().encode(text, add_special_tokens=begin)
+
+
+async def test_others_get_their_turn_while_a_long_text_is_encoded() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    await Tokenizer().encode_in_turns("x" * tokenizer.LONG_TEXT)
+    assert turns <= 1, "what takes no time is done at once"
+    tokens = await Tokenizer().encode_in_turns("word " * (tokenizer.LONG_TEXT // 2))
+    assert turns >= len(tokens) // tokenizer._STRETCH
+    task.cancel()
 
 
 def test_an_unknown_id_is_a_replacement_character() -> None:

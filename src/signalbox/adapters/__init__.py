@@ -5,6 +5,6 @@ plan out over vLLM's API, and ``SyncLoop`` decides when: at the start, when the 
 when the back-off of an adapter that failed is over.
 """
 
-from signalbox.adapters.command import run
+from signalbox.adapters.command import BadArguments, parse_arguments, run
 
-__all__ = ["run"]
+__all__ = ["BadArguments", "parse_arguments", "run"]

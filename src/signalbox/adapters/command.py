@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from signalbox.adapters.config import SyncConfig
@@ -31,9 +31,12 @@ def run(argv: Sequence[str]) -> int:
     It runs until SIGTERM or SIGINT, or with ``--once`` for one pass, which fails if the server is not as configured.
     """
     try:
-        options = _parser().parse_args(argv)
-    except SystemExit as exit:
-        return exit.code if isinstance(exit.code, int) else 2
+        options = parse_arguments(argv)
+    except BadArguments as error:
+        print(f"signalbox lora-syncer: error: {error}", file=sys.stderr)
+        return 2
+    except SystemExit:  # --help has been printed
+        return 0
     logging.basicConfig(
         stream=sys.stdout,
         level=options.log_level.upper(),
@@ -46,15 +49,32 @@ def run(argv: Sequence[str]) -> int:
     return asyncio.run(_main(options))
 
 
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line. Raises BadArguments; ``--help`` prints the help and raises SystemExit(0)."""
+    return _parser().parse_args(argv)
+
+
+class BadArguments(Exception):
+    """An argument that cannot be used; one line that names it."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadArguments(message.removeprefix("argument "))
+
+
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"invalid: {text!r} is not a number of seconds above 0")
     return value
 
 
 def _port(text: str) -> int:
-    value = int(text)
+    value = int(text) if text.isdecimal() else -1
     if not 0 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port; give 1 to 65535, or 0 to serve no metrics")
     return value
@@ -68,7 +88,7 @@ def _connect_to(text: str) -> tuple[str, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="signalbox lora-syncer", description="Keep the LoRA adapters of a vLLM server as a file says."
     )
     add = parser.add_argument
@@ -84,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--reconcile-trigger", type=_seconds, default=5.0, metavar="S", help="between passes with no other reason")
     add("--request-timeout", type=_seconds, default=120.0, metavar="S", help="for loading or unloading one adapter")
     add("--metrics-port", type=_port, default=8080, metavar="PORT", help="for /metrics; 0 serves none")
+    add("--metrics-host", default=None, metavar="ADDR", help="address to serve /metrics on (default: all addresses)")
     add(
         "--connect-to",
         type=_connect_to,
@@ -124,7 +145,7 @@ async def _main(options: argparse.Namespace) -> int:
     runner = None
     if options.metrics_port and not options.once:
         try:
-            runner = await serve_metrics(metrics, options.metrics_port)
+            runner = await serve_metrics(metrics, options.metrics_port, options.metrics_host)
         except OSError as error:
             log.error(
                 "--metrics-port %d: cannot listen: %s; give another port, or 0 to serve no metrics",

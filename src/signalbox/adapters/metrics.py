@@ -66,8 +66,11 @@ class SyncMetrics:
             self._last_success.set(unix_time)
 
 
-async def serve_metrics(metrics: SyncMetrics, port: int) -> web.AppRunner:
-    """Serve ``/metrics`` on all addresses until ``runner.cleanup()``. Raises ``OSError`` if it cannot listen."""
+async def serve_metrics(metrics: SyncMetrics, port: int, host: str | None = None) -> web.AppRunner:
+    """Serve ``/metrics`` on ``host`` (default: all addresses) until ``runner.cleanup()``.
+
+    Raises ``OSError`` if it cannot listen.
+    """
 
     async def page(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -77,7 +80,7 @@ async def serve_metrics(metrics: SyncMetrics, port: int) -> web.AppRunner:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     try:
-        await web.TCPSite(runner, port=port).start()
+        await web.TCPSite(runner, host, port).start()
     except OSError:
         await runner.cleanup()
         raise

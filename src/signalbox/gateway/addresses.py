@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 POD_NETWORK = "127.0.1."
@@ -23,6 +24,8 @@ class Lease:
     host: str
     ports: dict[int, int]
     """The port asked for -> the port to listen on: the same, except where only one address exists."""
+    spare: tuple[int, ...] = ()
+    """For each port that was only wished for: that one, or a free one where somebody has it; 0 for 0."""
     _guards: list[socket.socket] = field(default_factory=list, repr=False)
 
     def release(self) -> None:
@@ -32,23 +35,28 @@ class Lease:
         self._guards.clear()
 
 
-def claim(network: str, ports: Iterable[int]) -> Lease:
+def claim(
+    network: str, ports: Iterable[int], wishes: Iterable[int] = (), avoid: Collection[int] = frozenset()
+) -> Lease:
     """Claim an address of ``network`` ("127.0.1.") with all ``ports`` free, else free ports on 127.0.0.1.
 
     The second form serves systems that answer on 127.0.0.1 only (macOS), and machines where somebody listens on the
-    port on every address. Raises ``NoAddress`` when even that fails.
+    port on every address. A port of ``wishes`` decides nothing: where it is taken another takes its place. Ports in
+    ``avoid`` count as taken. Raises ``NoAddress`` when even that fails.
     """
     wanted = tuple(dict.fromkeys(ports))
+    wishes = tuple(wishes)
     for last in range(1, 255):
         host = f"{network}{last}"
         try:
-            return _guarded(host, {port: port for port in wanted})
+            return _guarded(host, {port: port for port in wanted}, wishes, avoid)
         except OSError as error:
             if error.errno == errno.EADDRNOTAVAIL:
                 break
     for _ in range(100):
         try:
-            return _guarded(LOOPBACK, {port: _free_port() for port in wanted})
+            # Whatever shares this address must be told apart by port: none is worth more than another.
+            return _guarded(LOOPBACK, {port: free_port(LOOPBACK) for port in wanted}, wishes, {*avoid, *wishes})
         except OSError:
             continue
     raise NoAddress(
@@ -65,20 +73,40 @@ def port_is_free(host: str, port: int) -> OSError | None:
     return None
 
 
-def _guarded(host: str, ports: dict[int, int]) -> Lease:
+def _guarded(host: str, ports: dict[int, int], wishes: Iterable[int] = (), avoid: Collection[int] = ()) -> Lease:
     lease = Lease(host, ports)
     try:
         for port in ports.values():
-            # Two gateways may look at the same moment, before either's server listens. A UDP socket bound to the same
-            # number is the reservation: it does not disturb the TCP listener and goes away with this process.
-            guard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            lease._guards.append(guard)
-            guard.bind((host, port))
-            _probe(host, port)
+            _guard(lease, port, avoid)
+        for wish in wishes:
+            lease.spare = (*lease.spare, _guard_wish(lease, wish, avoid) if wish else 0)
     except OSError:
         lease.release()
         raise
     return lease
+
+
+def _guard(lease: Lease, port: int, avoid: Collection[int]) -> None:
+    if port in avoid:
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    # Two gateways may look at the same moment, before either's server listens. A UDP socket bound to the same number
+    # is the reservation: it does not disturb the TCP listener and goes away with this process.
+    guard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        guard.bind((lease.host, port))
+        _probe(lease.host, port)
+    except OSError:
+        guard.close()
+        raise
+    lease._guards.append(guard)
+
+
+def _guard_wish(lease: Lease, wish: int, avoid: Collection[int]) -> int:
+    try:
+        _guard(lease, wish, avoid)
+    except OSError:
+        _guard(lease, wish := free_port(lease.host), avoid)
+    return wish
 
 
 def _probe(host: str, port: int) -> None:
@@ -91,8 +119,9 @@ def _probe(host: str, port: int) -> None:
         probe.listen(1)
 
 
-def _free_port() -> int:
+def free_port(host: str) -> int:
+    """A port of an IPv4 address that nobody listens on at the moment."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((LOOPBACK, 0))
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port

@@ -46,6 +46,15 @@ def service_backends(services: Iterable[Service], members: Iterable[Member]) -> 
     )
 
 
+def pool_members(pool: InferencePool, members: Iterable[Member]) -> tuple[Member, ...]:
+    """The members a pool selects by labels, in its own namespace."""
+    return tuple(
+        member
+        for member in members
+        if member.namespace == pool.metadata.namespace and selects(pool.spec.selector.match_labels, member.labels)
+    )
+
+
 def _addresses(members: Iterable[Member], namespace: str, selector: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(
         member.address

@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from signalbox.gateway.addresses import PICKER_NETWORK, POD_NETWORK, NoAddress, claim
+from signalbox.gateway.backends import pool_members
 from signalbox.gateway.desired import Desired
 from signalbox.gateway.local_picker import GRPC_PORT, HEALTH_PORT, METRICS_PORT, LocalPicker
 from signalbox.gateway.local_pod import LocalPod, Surroundings
 from signalbox.gateway.members import Member, Phase
-from signalbox.gateway.pods import Workload, selects
-from signalbox.gateway.rollout import PodView, Start, plan_rollout
+from signalbox.gateway.pods import Workload
+from signalbox.gateway.rollout import PodView, Start, held_up, plan_rollout
 from signalbox.gateway.servers import ExternalServer
 from signalbox.resources import InferencePool, Key
 
@@ -142,6 +143,7 @@ class Cluster:
         desired = self._desired
         self._match_pickers(desired)
         self._match_pods(desired)
+        self._say_troubles()
         self._tell_models(desired)
         self._tell_pods(desired)
         self._fill_volumes(desired)
@@ -181,7 +183,8 @@ class Cluster:
             if key in self._pickers:
                 continue
             try:
-                lease = claim(PICKER_NETWORK, (GRPC_PORT, HEALTH_PORT, METRICS_PORT))
+                ports = (GRPC_PORT, HEALTH_PORT, METRICS_PORT)
+                lease = claim(PICKER_NETWORK, ports, avoid=self._around.taken_ports)
             except NoAddress as error:
                 self._say_once("picker", f"{key.name}: {error}")
                 continue
@@ -197,16 +200,12 @@ class Cluster:
     def _match_pods(self, desired: Desired) -> None:
         workloads = {workload.key: workload for workload in desired.workloads.servers}
         for identity, pod in self._pods.items():
-            owner = Key("Deployment", pod.template.namespace, pod.template.deployment)
-            if owner not in workloads:
+            if pod.owner not in workloads:
                 self._drain(identity, "its Deployment is gone")
         for workload in workloads.values():
-            views = [
-                PodView(pod.name, pod.template.revision, pod.member.ready)
-                for pod in self._pods_of(workload)
-                if pod.member.phase is not Phase.DRAINING
-            ]
-            names = [pod.name for pod in self._pods_of(workload)]
+            pods = self._pods_of(workload)
+            views = [_view(pod) for pod in pods if pod.member.phase is not Phase.DRAINING]
+            names = [pod.name for pod in pods]
             template = workload.template
             for action in plan_rollout(template.deployment, workload.replicas, template.revision, views, names):
                 if isinstance(action, Start):
@@ -217,7 +216,8 @@ class Cluster:
     def _start_pod(self, name: str, workload: Workload) -> None:
         template = workload.template
         try:
-            lease = claim(POD_NETWORK, (template.port,))
+            wishes = [syncer.metrics_port for syncer in template.syncers]
+            lease = claim(POD_NETWORK, (template.port,), wishes, self._around.taken_ports)
         except NoAddress as error:
             self._say_once("pod", f"{name}: {error}")
             return
@@ -237,6 +237,14 @@ class Cluster:
         if pod.member.phase is not Phase.DRAINING:
             pod.drain()
             self._around.say("pod", f"{pod.name} {pod.member.address} draining: {reason}")
+
+    def _say_troubles(self) -> None:
+        for pod in self._pods.values():
+            trouble = pod.untold_trouble()
+            if trouble:
+                others = [other for other in self._pods.values() if other.owner == pod.owner]
+                waits = held_up(pod.template.revision, map(_view, others))
+                self._around.say("pod", f"{pod.name} not ready: {trouble}{waits}")
 
     def _tell_models(self, desired: Desired) -> None:
         for pool in desired.pools:
@@ -281,11 +289,7 @@ class Cluster:
         task.add_done_callback(self._ending_pickers.discard)
 
     def _pods_of(self, workload: Workload) -> list[LocalPod]:
-        return [
-            pod
-            for pod in self._pods.values()
-            if (pod.template.namespace, pod.template.deployment) == (workload.key.namespace, workload.key.name)
-        ]
+        return [pod for pod in self._pods.values() if pod.owner == workload.key]
 
     def _say_once(self, subject: str, text: str) -> None:
         if text not in self._said:
@@ -293,10 +297,5 @@ class Cluster:
             self._around.say(subject, text)
 
 
-def pool_members(pool: InferencePool, members: Iterable[Member]) -> tuple[Member, ...]:
-    """The members a pool selects by labels, in its own namespace."""
-    return tuple(
-        member
-        for member in members
-        if member.namespace == pool.metadata.namespace and selects(pool.spec.selector.match_labels, member.labels)
-    )
+def _view(pod: LocalPod) -> PodView:
+    return PodView(pod.name, pod.template.revision, pod.member.ready)

@@ -85,9 +85,27 @@ def vllm_arguments(container: Container) -> tuple[str, ...] | None:
     return None if found is None else tuple(found)
 
 
+def syncer_arguments(container: Container) -> tuple[str, ...]:
+    """The flags a LoRA syncer's container gives it. The program is replaced by ours, so what names it is left out.
+
+    That is an image's own entrypoint (only ``args`` are given then), ``python sidecar.py``, ``python -m sidecar``,
+    ``signalbox lora-syncer``, with or without a ``sh -c`` around it.
+    """
+    variables = container.variables
+    words = [expand(word, variables) for word in (*container.command, *container.args)]
+    if container.command and _program(words[0]) in _SHELLS:
+        commands = [each for each in _shell_commands(words, variables) or [] if each]
+        words = next((each for each in commands if _flags_of_program(each) is not None), (commands or [[]])[-1])
+    found = _flags_of_program(words)
+    if found is None:
+        first = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+        found = words[first:]
+    return tuple(found)
+
+
 def listen_port(arguments: Sequence[str], container: Container) -> int:
     """The port the server listens on: its ``--port``, else the first containerPort, else vLLM's 8000."""
-    text = _last_option(arguments, "--port")
+    text = last_option(arguments, "--port")
     if text is not None and text.isdigit():
         return int(text)
     return container.ports[0][1] if container.ports else DEFAULT_PORT
@@ -95,7 +113,7 @@ def listen_port(arguments: Sequence[str], container: Container) -> int:
 
 def model_name(arguments: Sequence[str]) -> str | None:
     """The name clients use for the server's base model: the first ``--served-model-name``, else ``--model``."""
-    return _last_option(arguments, "--served-model-name") or _last_option(arguments, "--model")
+    return last_option(arguments, "--served-model-name") or last_option(arguments, "--model")
 
 
 def is_picker_image(image: str) -> bool:
@@ -122,13 +140,24 @@ def _arguments_after_server(words: Sequence[str]) -> list[str] | None:
     return None
 
 
+def _flags_of_program(words: Sequence[str]) -> list[str] | None:
+    """What follows a script, a module or ``lora-syncer``; ``None`` where there is no such word before the flags."""
+    for i, word in enumerate(words):
+        if word.endswith(".py") or _program(word) == "lora-syncer":
+            return list(words[i + 1 :])
+        if word == "-m":
+            return list(words[i + 2 :])
+    return None
+
+
 def _with_model_flag(words: Sequence[str]) -> list[str]:
     if words and not words[0].startswith("-"):
         return ["--model", *words]
     return list(words)
 
 
-def _last_option(arguments: Sequence[str], flag: str) -> str | None:
+def last_option(arguments: Sequence[str], flag: str) -> str | None:
+    """The value of a flag, ``--flag VALUE`` or ``--flag=VALUE``, the last where it is repeated; ``None`` without it."""
     found = None
     for i, word in enumerate(arguments):
         if word == flag and i + 1 < len(arguments):
@@ -140,24 +169,28 @@ def _last_option(arguments: Sequence[str], flag: str) -> str | None:
 
 def _shell_words(words: Sequence[str], variables: Mapping[str, str]) -> list[str]:
     """The words of the command that starts vLLM inside ``sh -c LINE``; other commands of the line are left out."""
+    commands = _shell_commands(words, variables) or []
+    return next((each for each in commands if _arguments_after_server(each) is not None), list(words))
+
+
+def _shell_commands(words: Sequence[str], variables: Mapping[str, str]) -> list[list[str]] | None:
+    """The commands inside ``sh -c LINE``; ``None`` where there is no such line, or none a shell could read."""
     script = next((words[i + 1] for i, word in enumerate(words[:-1]) if re.fullmatch(r"-\w*c", word)), None)
     if script is None:
-        return list(words)
+        return None
     lexer = shlex.shlex(script.replace("\\\n", " ").replace("\n", " ; "), posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     try:
         tokens = list(lexer)
     except ValueError:  # an unclosed quote: the shell would refuse it as well
-        return list(words)
-    command: list[str] = []
-    for token in [*tokens, ";"]:
+        return None
+    commands: list[list[str]] = [[]]
+    for token in tokens:
         if not token or set(token) <= set("();<>|&"):
-            if _arguments_after_server(command) is not None:
-                return command
-            command = []
+            commands.append([])
         else:
-            command.append(_shell_expand(token, variables))
-    return list(words)
+            commands[-1].append(_shell_expand(token, variables))
+    return commands
 
 
 def _shell_expand(token: str, variables: Mapping[str, str]) -> str:

@@ -19,8 +19,6 @@ class PortMap:
     """By Gateway key and listener name."""
     declared: Mapping[int, int]
     """The manifest's port -> the port here, in the order of the manifests."""
-    notes: tuple[str, ...]
-    """Listeners that are not served, and why."""
 
 
 def map_ports(gateways: Iterable[Gateway], first: int) -> PortMap:
@@ -30,17 +28,14 @@ def map_ports(gateways: Iterable[Gateway], first: int) -> PortMap:
     """
     ports: dict[tuple[Key, str], int] = {}
     declared: dict[int, int] = {}
-    notes: list[str] = []
     for gateway in gateways:
         for listener in gateway.spec.listeners:
             if listener.protocol != "HTTP":
-                what = f"{gateway.key} listener {listener.name!r}"
-                notes.append(f"{what}: protocol {listener.protocol} is not served here, only HTTP")
-                continue
+                continue  # ``envoy.attachment`` says so, with field and fix
             if listener.port not in declared:
                 declared[listener.port] = _choose(listener.port, first, set(declared.values()))
             ports[gateway.key, listener.name] = declared[listener.port]
-    return PortMap(ports, declared, tuple(notes))
+    return PortMap(ports, declared)
 
 
 def _choose(port: int, first: int, taken: set[int]) -> int:

@@ -22,6 +22,8 @@ METRICS_PORT = 9090
 PICKER_GRACE = 2.0
 """Seconds a picker gets to finish the exchanges it has begun; each takes milliseconds."""
 
+_MIB = 1024 * 1024
+
 
 class LocalPicker:
     """A picker process and the directory it reads."""
@@ -39,7 +41,7 @@ class LocalPicker:
         self._health = HealthWatch(
             Probes(startup=startup), asking(around.session, lease.host, lease.ports), self._changed, self._stuck
         )
-        command = picker_command(pool.key, self.source, lease, environment)
+        command = picker_command(pool.key, self.source, lease, environment, around.body_limit)
         self._process = Supervised(command, around.log(command.name), self._health.process_started, self._ended)
         self._watch: asyncio.Task[None] | None = None
 
@@ -94,8 +96,8 @@ class LocalPicker:
         self._process.restart()
 
 
-def picker_command(pool: Key, source: Path, lease: Lease, environment: Mapping[str, str]) -> Command:
-    """The command that runs the picker of a pool."""
+def picker_command(pool: Key, source: Path, lease: Lease, environment: Mapping[str, str], body_limit: int) -> Command:
+    """The command that runs the picker of a pool; ``body_limit`` in bytes."""
     argv = (
         *(sys.executable, "-m", "signalbox", "epp"),
         *("--source", str(source)),
@@ -104,6 +106,7 @@ def picker_command(pool: Key, source: Path, lease: Lease, environment: Mapping[s
         *("--grpc-port", str(lease.ports[GRPC_PORT])),
         *("--grpc-health-port", str(lease.ports[HEALTH_PORT])),
         *("--metrics-port", str(lease.ports[METRICS_PORT])),
+        *("--body-limit", str(-(-body_limit // _MIB))),
         "--secure-serving=false",  # the two ends of a loopback connection
     )
     return Command(f"epp-{pool.namespace}-{pool.name}", argv, environment)

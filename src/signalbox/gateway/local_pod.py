@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -13,15 +13,19 @@ import aiohttp
 from signalbox.gateway.addresses import Lease
 from signalbox.gateway.health import HealthWatch, asking
 from signalbox.gateway.members import Member, Phase
-from signalbox.gateway.pods import SYNCER_VARIABLE, PodTemplate, Syncer
-from signalbox.gateway.podspec import ConfigMapVolume, local_path
+from signalbox.gateway.pod_commands import config_names, metrics_port, server_command, syncer_command
+from signalbox.gateway.pods import PodTemplate
+from signalbox.gateway.podspec import ConfigMapVolume
 from signalbox.gateway.probes import Role
 from signalbox.gateway.supervisor import Command, Exited, Supervised, last_lines, run_to_end
+from signalbox.gateway.syncer_log import SyncerLog, message_of
 from signalbox.gateway.volumes import write_volume
-from signalbox.resources import ConfigMap
+from signalbox.resources import ConfigMap, Key
 
 SYNCER_GRACE = 2.0
 """Seconds a syncer gets to stop: it holds nothing that would be lost."""
+SYNC_PATIENCE = 10.0
+"""Seconds that the first pass of a syncer may take before that needs an explanation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,10 @@ class Surroundings:
     """Called with a subject and one line of text for the person at the terminal."""
     speed: float = 1.0
     """How much faster than real hardware the simulated servers run."""
+    body_limit: int = 32 * 1024 * 1024
+    """The longest request body in bytes."""
+    taken_ports: frozenset[int] = frozenset()
+    """Ports that the gateway takes on every address of this machine, so that no pod can have them."""
 
     def log(self, name: str) -> Path:
         """The log file of a process."""
@@ -57,7 +65,11 @@ class LocalPod:
         self._around = around
         self._volumes = around.directory / "pods" / template.namespace / name
         self._health = HealthWatch(
-            template.probes, asking(around.session, lease.host, lease.ports), self._readiness_changed, self._unhealthy
+            template.probes,
+            asking(around.session, lease.host, lease.ports),
+            self._readiness_changed,
+            self._unhealthy,
+            on_trouble=around.changed,
         )
         self._server = Supervised(
             server_command(name, template, lease, around.speed), around.log(name), self._started, self._ended
@@ -66,6 +78,11 @@ class LocalPod:
             Supervised(command, around.log(command.name), on_exit=self._syncer_ended)
             for command in (syncer_command(name, syncer, template, lease, self._volumes) for syncer in template.syncers)
         ]
+        self._syncer_logs = [
+            SyncerLog(process.log, partial(self._say_syncer, process), config_names(syncer, template, self._volumes))
+            for syncer, process in zip(template.syncers, self._syncers, strict=True)
+        ]
+        self._following: list[asyncio.Task[None]] = []
         self._watch: asyncio.Task[None] | None = None
         self._first_sync: asyncio.Task[None] | None = None
         self._synced = False
@@ -73,7 +90,9 @@ class LocalPod:
         self._was_ready = False
         self._draining = False
         self._missing = ""
+        self._slow_sync = ""
         self._told = Phase.STARTING
+        self._told_troubles: set[str] = set()
 
     @property
     def member(self) -> Member:
@@ -86,9 +105,26 @@ class LocalPod:
             self._lease.ports[self.template.port],
             self._phase,
             self._server.restarts,
-            self._missing,
+            self._missing or self._trouble,
             (self.template.model,) if self.template.model else (),
         )
+
+    @property
+    def owner(self) -> Key:
+        """The Deployment it belongs to."""
+        return Key("Deployment", self.template.namespace, self.template.deployment)
+
+    def untold_trouble(self) -> str:
+        """Why the pod is not ready, once for each reason; empty when that has been told or need not be yet."""
+        trouble = self._trouble
+        if not trouble or trouble in self._told_troubles or self._draining:
+            return ""
+        self._told_troubles.add(trouble)
+        return trouble
+
+    @property
+    def _trouble(self) -> str:
+        return self._slow_sync if self._health.ready else self._health.trouble
 
     @property
     def _phase(self) -> Phase:
@@ -117,6 +153,7 @@ class LocalPod:
             return
         self._missing = ""
         self._watch = asyncio.create_task(self._health.run(), name=f"probe {self.name}")
+        self._following = [asyncio.create_task(log.follow()) for log in self._syncer_logs]
         self._server.start()
 
     def drain(self) -> None:
@@ -126,7 +163,7 @@ class LocalPod:
     async def stop(self, grace: float | None = None) -> None:
         """End the processes: the server may take ``grace`` seconds (default: the pod's own) to finish its requests."""
         self._draining = True
-        tasks = [task for task in (self._watch, self._first_sync) if task is not None]
+        tasks = [task for task in (self._watch, self._first_sync, *self._following) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -144,6 +181,8 @@ class LocalPod:
             if write_volume(self._volumes / volume.name, files):
                 keys = ", ".join(sorted(files)) or "no keys"
                 self._around.say("volume", f"{self.name} {volume.name}: ConfigMap {volume.config_map} ({keys})")
+                for log in self._syncer_logs:
+                    log.forget()
         except ValueError as error:
             self._around.say("volume", f"{self.name} {volume.name}: ConfigMap {volume.config_map}: {error}")
 
@@ -156,17 +195,35 @@ class LocalPod:
 
     async def _sync_once(self) -> None:
         """Bring the adapters of a server that has just begun up to date, then leave them to the syncers."""
-        for syncer in self._syncers:
-            command = syncer.command
+        for syncer, process, log in zip(self.template.syncers, self._syncers, self._syncer_logs, strict=True):
+            command = process.command
             once = Command(
                 command.name, (*command.argv, "--once", "--health-check-interval", "0.1"), command.environment
             )
-            if await run_to_end(once, syncer.log) != 0:
-                last = "; ".join(last_lines(syncer.log, 1))
-                self._around.say("syncer", f"{command.name} has not loaded all its adapters: {last}")
-            syncer.start()
+            late = asyncio.get_running_loop().call_later(SYNC_PATIENCE, self._sync_is_late, process)
+            try:
+                done = await run_to_end(once, process.log) == 0
+            finally:
+                late.cancel()
+            log.look()
+            if not done:
+                log.tell(f"has not loaded all its adapters; its log is {process.log}")
+            if not syncer.once:
+                process.start()
+                port = metrics_port(syncer, self.template, self._lease)
+                if port:
+                    log.tell(f"metrics at http://{self._lease.host}:{port}/metrics")
+        self._slow_sync = ""
         self._synced = True
         self._readiness_changed()
+
+    def _sync_is_late(self, process: Supervised) -> None:
+        last = "".join(map(message_of, last_lines(process.log, 1)))
+        self._slow_sync = f"its syncer {process.command.name} is not through its configuration: {last or 'no word yet'}"
+        self._around.changed()
+
+    def _say_syncer(self, process: Supervised, message: str) -> None:
+        self._around.say("syncer", f"{process.command.name} {message}")
 
     def _ended(self, exited: Exited) -> None:
         self._running = False
@@ -182,34 +239,25 @@ class LocalPod:
     def _readiness_changed(self) -> None:
         phase = self._phase
         self._was_ready = self._was_ready or phase is Phase.READY
+        if phase is Phase.READY:
+            self._told_troubles.clear()
         if phase not in (self._told, Phase.DRAINING):
             self._told = phase
             self._around.say("pod", f"{self.name} {self.member.address} {phase}")
         self._around.changed()
 
     def _unhealthy(self, role: Role) -> None:
-        self._around.say("pod", f"{self.name} failed its {role}Probe: restarting it")
+        self._around.say("pod", f"{self.name} restarting: {self._health.failure(role)}")
         self._server.restart()
 
 
 def announce_exit(around: Surroundings, subject: str, exited: Exited) -> None:
-    """Say that a process ended, with the end of what it wrote."""
-    around.say(subject, f"{exited.name} ended with {exited.reason}; starting it again in {exited.restart_in:.2g} s")
-    for line in exited.tail:
+    """Say that a process ended, with the end of what it wrote, unless those were its words the last time too."""
+    if exited.hopeless and exited.repeated:
+        return
+    why = ", wrong arguments" if exited.hopeless else ""
+    around.say(
+        subject, f"{exited.name} ended with {exited.reason}{why}; starting it again in {exited.restart_in:.2g} s"
+    )
+    for line in () if exited.repeated else exited.tail:
         around.say("", f"  {line}")
-
-
-def server_command(name: str, template: PodTemplate, lease: Lease, speed: float) -> Command:
-    """The simulated server of a pod: vLLM's own arguments, then where to listen (the last of equal flags counts)."""
-    where = ("--host", lease.host, "--port", str(lease.ports[template.port]))
-    argv = (sys.executable, "-m", "signalbox", "modelserver", *template.arguments, *where, "--speed", f"{speed:g}")
-    return Command(name, argv, template.environment)
-
-
-def syncer_command(pod: str, syncer: Syncer, template: PodTemplate, lease: Lease, volumes: Path) -> Command:
-    """A syncer of a pod: the file it reads is the mounted one, and the pod's localhost is the pod's address."""
-    config = local_path(syncer.config, syncer.mounts, volumes)
-    environment = {**syncer.environment, SYNCER_VARIABLE: str(config) if config else syncer.config}
-    inside = f"localhost:{template.port}={lease.host}:{lease.ports[template.port]}"
-    argv = (sys.executable, "-m", "signalbox", "lora-syncer", "--connect-to", inside, "--metrics-port", "0")
-    return Command(f"{pod}-{syncer.name}", argv, environment)

@@ -48,3 +48,8 @@ class Member:
     def address(self) -> str:
         """``host:port``."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 restart``, ``2 restarts``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

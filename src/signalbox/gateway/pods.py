@@ -6,12 +6,15 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from signalbox import resources as spec
 from signalbox.gateway.containers import (
     PICKER_VARIABLES,
     Container,
     is_picker_image,
+    last_option,
     listen_port,
     model_name,
+    syncer_arguments,
     vllm_arguments,
 )
 from signalbox.gateway.podspec import ConfigMapVolume, Mount, config_map_volumes, container_of, mounts_of, probes_of
@@ -19,6 +22,8 @@ from signalbox.gateway.probes import Probes
 from signalbox.resources import Deployment, InferencePool, Key, Service
 
 SYNCER_VARIABLE = "DYNAMIC_LORA_ROLLOUT_CONFIG"
+SYNCER_METRICS_PORT = 8080
+"""Where a syncer serves its metrics without ``--metrics-port``."""
 
 _HOST_VARIABLES = ("PYTHON", "LD_", "DYLD_")
 """Prefixes of variables that steer interpreter and loader: an image's values would break a process of this machine."""
@@ -33,6 +38,19 @@ class Syncer:
     """The configuration file as the container sees it."""
     mounts: tuple[Mount, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    """The flags of the manifest, without the program they are for."""
+
+    @property
+    def metrics_port(self) -> int:
+        """The port it serves metrics on inside the pod; 0 where the manifest wants none."""
+        text = last_option(self.arguments, "--metrics-port") or ""
+        return int(text) if text.isdecimal() else SYNCER_METRICS_PORT
+
+    @property
+    def once(self) -> bool:
+        """Whether it ends after one pass, as a plain init container does."""
+        return "--once" in self.arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,24 +130,17 @@ def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
 
 def _server(deployment: Deployment) -> tuple[Workload | None, list[str]]:
     template = deployment.spec.template
-    containers = [container_of(c, deployment.metadata.namespace) for c in template.spec.containers]
-    served = [(c, raw, vllm_arguments(c)) for c, raw in zip(containers, template.spec.containers, strict=True)]
-    servers = [(c, raw, arguments) for c, raw, arguments in served if arguments is not None]
+    servers = server_containers(deployment)
     if not servers:
         return None, []
-    container, raw, arguments = servers[0]
+    place, container, raw, arguments = servers[0]
     remarks: list[str] = []
     if len(servers) > 1:
-        others = ", ".join(c.name for c, _, _ in servers[1:])
+        others = ", ".join(c.name for _, c, _, _ in servers[1:])
         remarks.append(f"runs its first vLLM container {container.name!r} only, not {others}")
-    probes, probe_remarks = probes_of(raw, container)
+    probes, probe_remarks = probes_of(raw, container, place)
     remarks += probe_remarks
     port = listen_port(arguments, container)
-    syncers = tuple(
-        Syncer(c.name, c.variables[SYNCER_VARIABLE], mounts_of(raw_c), host_environment(c))
-        for raw_c in (*template.spec.init_containers, *template.spec.containers)
-        if SYNCER_VARIABLE in (c := container_of(raw_c, deployment.metadata.namespace)).variables
-    )
     metadata = deployment.metadata
     pod_template = PodTemplate(
         namespace=metadata.namespace,
@@ -140,11 +151,40 @@ def _server(deployment: Deployment) -> tuple[Workload | None, list[str]]:
         port=port,
         environment=host_environment(container),
         probes=probes.with_implicit_startup(port),
-        syncers=syncers,
+        syncers=tuple(_syncer(c, raw) for _, c, raw in syncer_containers(deployment)),
         volumes=config_map_volumes(template.spec.volumes),
         grace=float(template.spec.termination_grace_period_seconds),
     )
     return Workload(deployment.key, deployment.spec.replicas, pod_template), remarks
+
+
+def server_containers(deployment: Deployment) -> list[tuple[str, Container, spec.Container, tuple[str, ...]]]:
+    """The containers that run vLLM: the field each is at, its facts, the resource's own, and the server's arguments."""
+    found = []
+    for index, raw in enumerate(deployment.spec.template.spec.containers):
+        container = container_of(raw, deployment.metadata.namespace)
+        arguments = vllm_arguments(container)
+        if arguments is not None:
+            found.append((f"spec.template.spec.containers[{index}]", container, raw, arguments))
+    return found
+
+
+def syncer_containers(deployment: Deployment) -> list[tuple[str, Container, spec.Container]]:
+    """The containers that are LoRA syncers: the field each is at, its facts and the resource's own."""
+    pod = deployment.spec.template.spec
+    lists = ("initContainers", pod.init_containers), ("containers", pod.containers)
+    return [
+        (f"spec.template.spec.{name}[{index}]", container, raw)
+        for name, raws in lists
+        for index, raw in enumerate(raws)
+        if SYNCER_VARIABLE in (container := container_of(raw, deployment.metadata.namespace)).variables
+    ]
+
+
+def _syncer(container: Container, raw: spec.Container) -> Syncer:
+    arguments = syncer_arguments(container)
+    config = last_option(arguments, "--config") or container.variables[SYNCER_VARIABLE]
+    return Syncer(container.name, config, mounts_of(raw), host_environment(container), arguments)
 
 
 def host_environment(container: Container) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from signalbox import resources as spec
@@ -92,15 +92,15 @@ def config_map_volumes(volumes: Iterable[spec.Volume]) -> tuple[ConfigMapVolume,
     )
 
 
-def probes_of(raw: spec.Container, container: Container) -> tuple[Probes, list[str]]:
-    """The probes of a container, and remarks about those that cannot be run here."""
+def probes_of(raw: spec.Container, container: Container, place: str = "") -> tuple[Probes, list[str]]:
+    """The probes of a container, which is at ``place``, and remarks about those that cannot be run here."""
     remarks: list[str] = []
 
     def read(role: Role, probe: spec.Probe | None) -> Probe | None:
         if probe is None:
             return None
         try:
-            return _probe(probe, container)
+            return replace(_probe(probe, container), place=f"{place}.{role}Probe" if place else "")
         except ValueError as error:
             remarks.append(f"{role}Probe of container {container.name!r} is not run: {error}")
             return None

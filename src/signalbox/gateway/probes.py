@@ -53,6 +53,8 @@ class Probe:
     path: str = "/"
     headers: tuple[tuple[str, str], ...] = ()
     scheme: str = "http"
+    place: str = field(default="", compare=False)
+    """Where the manifest asks for it: ``spec.template.spec.containers[0].readinessProbe``."""
 
 
 @dataclass(frozen=True, slots=True)

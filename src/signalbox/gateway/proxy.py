@@ -26,13 +26,12 @@ _ADMIN_TIMEOUT = aiohttp.ClientTimeout(total=1.0)
 
 
 class EnvoyProxy:
-    """One Envoy on this machine. ``port`` is where the first HTTP listener is served; ``body_limit`` is in bytes."""
+    """One Envoy on this machine. ``port`` is where the first HTTP listener is served."""
 
-    def __init__(self, around: Surroundings, listen_host: str, port: int, body_limit: int) -> None:
+    def __init__(self, around: Surroundings, listen_host: str, port: int) -> None:
         self._around = around
         self._listen_host = listen_host
         self._port = port
-        self._body_limit = body_limit
         self._directory: Path = around.directory / "envoy"
         self._files = EnvoyFiles(self._directory)
         self._envoy = Envoy(self._directory, on_exit=self._exited)
@@ -82,8 +81,6 @@ class EnvoyProxy:
 
     def _translate(self, desired: Desired, members: tuple[Member, ...], pickers: Iterable[LocalPicker]) -> EnvoyConfig:
         ports = map_ports(desired.gateways, self._port)
-        for note in ports.notes:
-            self._say_once(note)
         return translate(
             desired.gateways,
             desired.routes,
@@ -93,7 +90,7 @@ class EnvoyProxy:
                 directory=self._directory,
                 ports=ports.ports,
                 listen_host=self._listen_host,
-                body_limit=self._body_limit,
+                body_limit=self._around.body_limit,
             ),
         )
 

@@ -66,6 +66,12 @@ def plan_rollout(
     return steps
 
 
+def held_up(revision: str, pods: Iterable[PodView]) -> str:
+    """What a pod of ``revision`` that does not get ready holds up, as the end of a sentence; empty if nothing."""
+    older = [pod.name for pod in pods if pod.revision != revision and pod.ready]
+    return f"; the rollout waits for it, in service until then: {', '.join(older)}" if older else ""
+
+
 def _index(name: str) -> int:
     digits = name.rsplit("-", 1)[-1]
     return int(digits) if digits.isdigit() else 0

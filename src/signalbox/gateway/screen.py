@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from signalbox.gateway.members import Member, Phase
+from signalbox.gateway.members import Member, counted
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -21,14 +21,6 @@ REFRESH = 0.25
 """Seconds between two drawings of the table."""
 
 _COLUMN = 11
-_STYLES = {
-    Phase.READY: "green",
-    Phase.DRAINING: "dim",
-    Phase.WAITING: "yellow",
-    Phase.STARTING: "yellow",
-    Phase.NOT_READY: "red",
-    Phase.RESTARTING: "red",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +42,8 @@ class Snapshot:
     figures: Mapping[str, Figures] | None = None
     pickers: tuple[PickerRow, ...] = ()
     envoy: str = ""
-    curl: str = ""
+    curl: tuple[str, ...] = ()
+    """The command to try, in lines that a shell takes as they are."""
 
 
 def line(subject: str, text: str) -> str:
@@ -123,49 +116,19 @@ def open_screen(plain: bool) -> Screen:
 def table(snapshot: Snapshot) -> RenderableType:
     """Draw a snapshot."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    pods = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in ("pod", "address", "state"):
-        pods.add_column(column, no_wrap=True)
-    for column in ("waiting", "running", "KV use", "req/s"):
-        pods.add_column(column, justify="right", no_wrap=True)
-    pods.add_column("adapters", overflow="fold")
-    for member in snapshot.members:
-        state = Text(member.phase, _STYLES[member.phase])
-        if member.restarts:
-            state.append(f" ({member.restarts} restarts)", "dim")
-        pods.add_row(member.name, member.address, state, *_cells((snapshot.figures or {}).get(_name(member))))
+    from signalbox.gateway.pod_table import Command, PodTable
+
     rows: list[RenderableType] = [Text(), Text(snapshot.headline, "bold")]
     if snapshot.members:
-        rows += [pods]
+        rows.append(PodTable(snapshot.members, snapshot.figures or {}))
     for picker in snapshot.pickers:
         doing = "ready" if picker.ready else "starting"
-        restarts = f", {picker.restarts} restarts" if picker.restarts else ""
+        restarts = f", {counted(picker.restarts, 'restart')}" if picker.restarts else ""
         rows.append(Text(f"picker of {picker.pool}  {picker.address}  {doing}{restarts}", "dim"))
     if snapshot.envoy:
         rows.append(Text(snapshot.envoy, "dim"))
     if snapshot.curl:
-        rows.append(Text(snapshot.curl, "cyan"))
+        rows.append(Command(snapshot.curl))
     return Group(*rows)
-
-
-def _name(member: Member) -> str:
-    return f"{member.namespace}/{member.name}"
-
-
-def _cells(figures: Figures | None) -> tuple[str, ...]:
-    if figures is None:
-        return ("-", "-", "-", "-", "")
-    return (
-        _number(figures.waiting),
-        _number(figures.running),
-        "-" if figures.kv_usage is None else f"{figures.kv_usage:.0%}",
-        _number(figures.rate, 1),
-        ", ".join(figures.adapters or ()),
-    )
-
-
-def _number(value: float | None, decimals: int = 0) -> str:
-    return "-" if value is None else f"{value:.{decimals}f}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from signalbox.gateway.health import HealthWatch, answers
+from signalbox.gateway.health import Failure, HealthWatch, answers
 from signalbox.gateway.local_pod import Surroundings
 from signalbox.gateway.members import Member, Phase
 from signalbox.gateway.probes import Method, Probe, Probes, Role, Timing
@@ -134,7 +134,13 @@ class ExternalServer:
         self._was_ready = False
         watched = Probe(Method.HTTP, server.port, _POLL)
         self._health = HealthWatch(
-            Probes(readiness=watched), self._ask, self._readiness_changed, self._restart, time.monotonic
+            Probes(readiness=watched),
+            self._ask,
+            self._readiness_changed,
+            self._restart,
+            time.monotonic,
+            self._say_trouble,
+            silent=0.0,  # it is not we who start it: nobody knows that it is about to answer
         )
         self._watch: asyncio.Task[None] | None = None
 
@@ -164,12 +170,21 @@ class ExternalServer:
             self._watch.cancel()
             await asyncio.wait({self._watch})
 
-    async def _ask(self, probe: Probe) -> bool:
-        root = f"http://{self.member.address}"
-        return await self._answers(f"{root}/health", probe) or await self._answers(f"{root}/v1/models", probe)
+    async def _ask(self, probe: Probe) -> Failure | None:
+        failures: list[Failure] = []
+        for path in ("/health", "/v1/models"):
+            url = f"http://{self.member.address}{path}"
+            failure = await answers(self._around.session, url, probe.timing.timeout)
+            if failure is None:
+                return None
+            failures.append(failure)
+        if failures[0] == failures[1]:
+            return failures[0]
+        reason = f"GET /health {failures[0].reason}, GET /v1/models {failures[1].reason}"
+        return Failure(reason, any(failure.answered for failure in failures))
 
-    async def _answers(self, url: str, probe: Probe) -> bool:
-        return await answers(self._around.session, url, probe.timing.timeout)
+    def _say_trouble(self) -> None:
+        self._around.say("server", f"{self.server.text} not ready: {self._health.trouble}")
 
     def _readiness_changed(self) -> None:
         self._was_ready = self._was_ready or self._health.ready

@@ -53,16 +53,26 @@ def sample_model(desired: Desired, members: Iterable[Member], figures: Mapping[s
     return "MODEL"
 
 
-def curl(port: int, model: str, host: str = "localhost") -> str:
-    """The command that sends a first request."""
-    body = json.dumps(
-        {
-            "model": model,
-            "prompt": "Write as if you were a critic: San Francisco",
-            "max_tokens": 100,
-            "temperature": 0,
-        },
-        separators=(",", ":"),
+def curl_lines(port: int, model: str, host: str = "localhost") -> tuple[str, ...]:
+    """The command that sends a first request, in lines of a script: a shell takes them as they are.
+
+    A terminal of 80 columns holds each, unless the names are very long.
+    """
+    body = [
+        f'{{"model":{json.dumps(model)},',
+        '"prompt":"Write as if you were a critic: San Francisco",',
+        '"max_tokens":100,"temperature":0}',
+    ]
+    first, *rest = [line.replace("'", "'\\''") for line in body]
+    return (
+        f"curl -i {host}:{port}/v1/completions \\",
+        "  -H 'Content-Type: application/json' \\",
+        f"  -d '{first}",
+        *(f"    {line}" for line in rest[:-1]),
+        f"    {rest[-1]}'",
     )
-    quoted = body.replace("'", "'\\''")
-    return f"curl -i {host}:{port}/v1/completions -H 'Content-Type: application/json' -d '{quoted}'"
+
+
+def joined(lines: Iterable[str]) -> str:
+    """The lines of ``curl_lines`` as one."""
+    return "".join(line.strip().removesuffix("\\") for line in lines)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
+from signalbox.gateway.arguments import ArgumentCheck
 from signalbox.gateway.cluster import Cluster
 from signalbox.gateway.desired import Desired, sort_out
 from signalbox.gateway.envoy import EnvoyError
@@ -30,7 +31,7 @@ from signalbox.gateway.servers import (
     pool_for,
     resolve,
 )
-from signalbox.gateway.serving import curl, missing_models, ready_pods, sample_model
+from signalbox.gateway.serving import curl_lines, joined, missing_models, ready_pods, sample_model
 from signalbox.gateway.state_dir import state_directory
 from signalbox.gateway.up import UpError, UpOptions
 from signalbox.resources import Resource
@@ -53,10 +54,11 @@ class Session:
         self._began = began
         self._screen: Screen = open_screen(options.plain)
         self._log = ManifestLog(self._screen.say)
+        self._arguments = ArgumentCheck()
         self._made_up: tuple[Resource, ...] = ()
         self._servers: tuple[tuple[ServerURL, str], ...] = ()
         self._headline = "starting"
-        self._curl = ""
+        self._curl: tuple[str, ...] = ()
         self._stop = asyncio.Event()
 
     async def run(self) -> int:
@@ -90,8 +92,16 @@ class Session:
     async def _run_in(self, directory: Path, reader: ManifestReader, desired: Desired) -> None:
         async with _session() as session:
             wake = asyncio.Event()
-            around = Surroundings(directory, session, wake.set, self._screen.say, self._options.speed)
-            proxy = EnvoyProxy(around, self._options.listen_host, self._options.port, self._options.body_limit)
+            around = Surroundings(
+                directory,
+                session,
+                wake.set,
+                self._screen.say,
+                self._options.speed,
+                self._options.body_limit,
+                self._taken_ports(desired),
+            )
+            proxy = EnvoyProxy(around, self._options.listen_host, self._options.port)
             servers = [
                 ExternalServer(server, address, pool_for([server], desired.pools), around)
                 for server, address in self._servers
@@ -137,7 +147,7 @@ class Session:
     # -- manifests ----------------------------------------------------------------------------------------------
 
     def _read(self, reader: ManifestReader) -> Desired:
-        manifests = reader.read()
+        manifests = self._arguments.check(reader.read())
         desired = sort_out((*self._made_up, *manifests.resources), servers_given=bool(self._servers))
         self._log.tell(manifests, desired)
         return desired
@@ -149,6 +159,11 @@ class Session:
             desired = self._read(reader)
             if desired != cluster.desired:
                 cluster.want(desired)
+
+    def _taken_ports(self, desired: Desired) -> frozenset[int]:
+        if self._options.listen_host not in ("0.0.0.0", "::"):
+            return frozenset()
+        return frozenset(map_ports(desired.gateways, self._options.port).declared.values())
 
     def _server_urls(self) -> tuple[ServerURL, ...]:
         return tuple({(url.host, url.port): url for url in map(parse_server, self._options.servers)}.values())
@@ -177,10 +192,10 @@ class Session:
             if self._options.listen_host in ("127.0.0.1", "0.0.0.0", "::", "::1")
             else self._options.listen_host
         )
-        self._curl = curl(port, sample_model(cluster.desired, cluster.members, scraper.figures), host)
+        self._curl = curl_lines(port, sample_model(cluster.desired, cluster.members, scraper.figures), host)
         elapsed = time.monotonic() - self._began
         self._headline = f"http://{host}:{port}"
-        self._screen.say("ready", f"ready in {elapsed:.1f} s; try: {self._curl}")
+        self._screen.say("ready", f"ready in {elapsed:.1f} s; try: {joined(self._curl)}")
 
     async def _pickers_know(self, cluster: Cluster, session: aiohttp.ClientSession) -> None:
         deadline = time.monotonic() + PICKER_PATIENCE

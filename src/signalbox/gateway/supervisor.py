@@ -14,6 +14,9 @@ from pathlib import Path
 
 TETHER = Path(__file__).with_name("tether.py")
 
+WRONG_ARGUMENTS = 2
+"""The exit status of a program that does not understand its command line. Starting it again changes nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -32,9 +35,16 @@ class Exited:
     status: int
     """Exit status; negative for the signal that ended it."""
     tail: tuple[str, ...]
-    """The last lines of its output."""
+    """The last lines of what it wrote in this run; none after SIGKILL."""
     restart_in: float
     """Seconds until it is started again."""
+    repeated: bool = False
+    """It ended like this, with these words, the last time too."""
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it refused its arguments, and will again until somebody changes them."""
+        return self.status == WRONG_ARGUMENTS
 
     @property
     def reason(self) -> str:
@@ -50,13 +60,15 @@ class Exited:
 class Backoff:
     """Pauses between restarts, in seconds: each twice the last, from ``first`` up to ``longest``.
 
-    A process that stayed up for ``stable`` seconds begins again at ``first``. The kubelet's pauses are 10 s to 5 min
-    and its reset takes 10 min: right for a node nobody watches, too slow for a terminal somebody looks at.
+    A process that stayed up for ``stable`` seconds begins again at ``first``, one that refused its arguments waits for
+    ``hopeless``. The kubelet's pauses are 10 s to 5 min and its reset takes 10 min: right for a node nobody watches,
+    too slow for a terminal somebody looks at.
     """
 
     first: float = 0.25
     longest: float = 15.0
     stable: float = 20.0
+    hopeless: float = 60.0
     _next: float = 0.0
 
     def pause(self, ran_for: float) -> float:
@@ -89,6 +101,8 @@ class Supervised:
         self._on_exit = on_exit
         self._backoff = backoff or Backoff()
         self._process: asyncio.subprocess.Process | None = None
+        self._written = 0
+        self._last_end: tuple[int, tuple[str, ...]] | None = None
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -124,13 +138,21 @@ class Supervised:
             status = await self._run_once()
             if self._stopping.is_set():
                 return
-            pause = self._backoff.pause(time.monotonic() - began)
             self.restarts += 1
-            self._on_exit(Exited(self.command.name, status, last_lines(self.log), pause))
+            exited = self._end(status, time.monotonic() - began)
+            self._on_exit(exited)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+                await asyncio.wait_for(self._stopping.wait(), exited.restart_in)
+
+    def _end(self, status: int, ran_for: float) -> Exited:
+        # Nobody has last words for SIGKILL: the end of its log is what it said while all was well.
+        tail = () if status == -signal.SIGKILL else last_lines(self.log, since=self._written)
+        pause = self._backoff.pause(ran_for) if status != WRONG_ARGUMENTS else self._backoff.hopeless
+        repeated, self._last_end = (status, tail) == self._last_end, (status, tail)
+        return Exited(self.command.name, status, tail, pause, repeated)
 
     async def _run_once(self) -> int:
+        self._written = size(self.log)
         process = await _spawn(self.command, self.log)
         self._process = process
         if self._stopping.is_set():  # asked to stop while the process was being created
@@ -182,12 +204,23 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def last_lines(log: Path, count: int = 5) -> tuple[str, ...]:
-    """The last ``count`` lines of a log file that are not empty; none when it cannot be read."""
+def size(log: Path) -> int:
+    """How many bytes a log file holds; 0 when there is none."""
+    try:
+        return log.stat().st_size
+    except OSError:
+        return 0
+
+
+def last_lines(log: Path, count: int = 5, since: int = 0) -> tuple[str, ...]:
+    """The last ``count`` lines that are not empty of what a log file holds after its first ``since`` bytes.
+
+    None when it cannot be read.
+    """
     try:
         with log.open("rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 16_384))
+            file.seek(max(0, since, file.tell() - 16_384))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return ()

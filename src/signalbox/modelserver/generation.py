@@ -42,8 +42,8 @@ class Generation:
         """POST /v1/completions."""
         body.check()
         model, adapter = self._models.resolve(body.model)
-        encode = self._tokenizer.encode
-        prompts = [encode(prompt) if isinstance(prompt, str) else prompt for prompt in body.prompts()]
+        encode = self._tokenizer.encode_in_turns
+        prompts = [await encode(prompt) if isinstance(prompt, str) else prompt for prompt in body.prompts()]
         limit = _COMPLETION_MAX_TOKENS if body.max_tokens is None else body.max_tokens
         answer = CompletionFormat(_request_id("cmpl-", http), model)
         return await self._answer(http, body, prompts, adapter, limit, answer)
@@ -52,7 +52,7 @@ class Generation:
         """POST /v1/chat/completions."""
         body.check()
         model, adapter = self._models.resolve(body.model)
-        prompt = self._tokenizer.encode(body.prompt())
+        prompt = await self._tokenizer.encode_in_turns(body.prompt())
         limit = body.limit if body.limit is not None else self._options.engine.max_model_len - len(prompt)
         answer = ChatFormat(_request_id("chatcmpl-", http), model)
         return await self._answer(http, body, [prompt], adapter, limit, answer)

@@ -133,7 +133,7 @@ class ModelServer:
                 text = body.prompt
             else:
                 raise malformed("Object missing required field `prompt`", "prompt")
-            tokens = tokenizer.encode(text, add_special_tokens=body.add_special_tokens)
+            tokens = await tokenizer.encode_in_turns(text, add_special_tokens=body.add_special_tokens)
             strings = tokenizer.pieces(tokens) if body.return_token_strs else None
             return _json({"count": len(tokens), "max_model_len": count, "tokens": tokens, "token_strs": strings})
 
