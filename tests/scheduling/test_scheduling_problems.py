@@ -173,10 +173,10 @@ flowControl: {maxBytes: -1}
 %
 plugins: []
 plugins: []
-=> epp.yaml:4: the key 'plugins' is given twice; remove one of the two
+=> epp.yaml:4: the key 'plugins' is given twice, first in line 3; remove one of the two
 %
 plugins: [
-=> epp.yaml:4: is not valid YAML: did not find expected node content; check the indentation there
+=> epp.yaml:4: is not valid YAML: did not find expected node content; check the indentation and the punctuation there and on the line before
 %
 ---
 kind: x

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalbox.sources.yamltree import MAX_DEPTH, YAMLFault, read_json, read_yaml
+from signalbox.resources.yamltree import MAX_DEPTH, YAMLFault, read_json, read_yaml
 
 
 def content(text: str) -> Any:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from signalbox.resources import ConfigMap, Origin, Problem, Skipped
+from signalbox.resources.yamltree import read_json, read_yaml
 from signalbox.scheduling import InvalidPolicy, Policy, load_document, load_policy
 from signalbox.scheduling.configuration import KIND
 from signalbox.scheduling.configuration.schema import config_schema
 from signalbox.sources import ManifestReader
-from signalbox.sources.yamltree import read_json, read_yaml
 
 
 class Report:

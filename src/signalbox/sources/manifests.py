@@ -17,7 +17,7 @@ from signalbox.resources import (
     Skipped,
     parse_document,
 )
-from signalbox.sources.yamltree import YAMLFault, read_json, read_yaml
+from signalbox.resources.yamltree import YAMLFault, read_json, read_yaml
 
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
