@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 
-from bench.load import Generator
+from bench.load import Generator, LoadFailed
 from bench.rig import Way
 
 
@@ -77,6 +77,9 @@ def turn(way: Way, setting: Setting, generator: Generator) -> Sample:
     load = generator.run(way.url(setting.streamed), setting.connections, setting.seconds, setting.body)
     picker_cpu = (picker.cpu_seconds() if picker else 0.0) - picker_before
     proxy_cpu = way.proxy.cpu_seconds() - proxy_before
+    if load.failed and way.picker is not None:
+        # A failure costs next to nothing: our figures would look the better for it. A peer's are shown as they are.
+        raise LoadFailed(f"{way.title}: {load.failed} of {load.requests} requests failed ({setting.title})")
     count = max(1, load.requests)
     return Sample(
         requests=load.requests,

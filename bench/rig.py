@@ -109,7 +109,7 @@ class Rig:
         (source / "pool.yaml").write_text(pool_manifests(endpoints))
         ports = [free_port() for _ in range(3)]
         flags = ("--grpc-host", "127.0.0.1", "--grpc-port", str(ports[0]), "--grpc-health-port", str(ports[1]))
-        more = ("--metrics-port", str(ports[2]), "--drain-seconds", "1")
+        more = ("--metrics-port", str(ports[2]), "--drain-seconds", "1", "--secure-serving=false")
         argv = python_module("signalbox", "epp", "--source", str(source), *flags, *more)
         process = self.keep(Process(name, argv, self.directory / f"{name}.log", dict(os.environ)))
         process.listening("127.0.0.1", ports[0])
