@@ -52,6 +52,15 @@ def test_what_is_wrong_is_said_line_by_line(tmp_path: Path) -> None:
     assert all(str(path) in line for line in text.splitlines())
 
 
+def test_an_empty_file_is_no_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    for text in ("", "\n \n"):
+        path.write_text(text)
+        with pytest.raises(InvalidPolicy) as caught:
+            ConfigurationFile(path).load()
+        assert "is empty; write an EndpointPickerConfig" in describe(caught.value)
+
+
 async def test_a_changed_file_takes_over_and_a_bad_one_does_not(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

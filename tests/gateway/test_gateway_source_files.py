@@ -1,14 +1,17 @@
 """What pickers read, and what the proxy is told."""
 
+from itertools import pairwise
 from pathlib import Path
 
 from tests.gateway.gateway_manifests import MODEL, PICKER, POOL, one, parse
 
+from signalbox.gateway.addresses import Lease
 from signalbox.gateway.backends import pool_backends, service_backends
 from signalbox.gateway.envoy import PoolBackend, ServiceBackend
+from signalbox.gateway.local_picker import picker_command
 from signalbox.gateway.members import Member, Phase
 from signalbox.gateway.source_files import OBJECTS_FILE, PODS_FILE, write_objects, write_pods
-from signalbox.resources import FailureMode, InferenceModel, InferencePool, Pod, Service
+from signalbox.resources import FailureMode, InferenceModel, InferencePool, Key, Pod, Service
 from signalbox.sources import ManifestReader
 
 
@@ -72,3 +75,11 @@ def test_a_service_leads_to_the_ready_pods_it_selects() -> None:
 
 def test_ipv6_addresses_are_in_brackets() -> None:
     assert member("a", host="::1").address == "[::1]:8000"
+
+
+def test_the_pickers_limits_fit_the_body_limit(tmp_path: Path) -> None:
+    lease = Lease("127.0.2.1", {9002: 9002, 9003: 9003, 9090: 9090}, ())
+    for mebibytes, buffered in ((1, "256"), (32, "256"), (256, "512")):
+        argv = picker_command(Key("InferencePool", "default", "p"), tmp_path, lease, {}, mebibytes * 1024 * 1024).argv
+        flags = dict(pairwise(argv))
+        assert (flags["--body-limit"], flags["--max-buffered-mib"]) == (str(mebibytes), buffered)

@@ -71,6 +71,23 @@ def test_problems_of_resources_and_of_configurations_together(
     assert len(lines) == 1 + int(lines[-1].split(": ")[1].split(" ")[0])
 
 
+def test_what_the_programs_refuse_is_refused_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    walk_through = (EXAMPLES / "get-started" / "01-gpu-deployment.yaml").read_text()
+    cases = {
+        "arguments": (walk_through.replace('- "12"', '- "many"'), "--max-cpu-loras"),
+        "adapters": (walk_through.replace("source:", "sauce:"), "vLLMLoRAConfig.ensureExist.models[0].source: missing"),
+        "kind": (GOOD.replace("PickerConfig", "PickerConfg"), "did you mean 'EndpointPickerConfig'"),
+        "address": (POD + "status: {podIP: not-an-ip}\n", "'not-an-ip' is not an IP address"),
+        "nothing": ("", "nothing to check"),
+    }
+    for name, (text, said) in cases.items():
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text)
+        status, lines = checked(capsys, path)
+        assert status == 1, name
+        assert said in "\n".join(lines), (name, lines)
+
+
 def test_notes_are_printed_and_are_no_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "epp.yaml").write_text(GOOD)
     status, lines = checked(capsys, tmp_path)

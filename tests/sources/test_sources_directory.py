@@ -154,3 +154,24 @@ async def test_a_save_is_followed(tmp_path: Path) -> None:
             replace(path, POOL + pod("pod-0", "10.0.0.1"))
             await asyncio.wait({task}, timeout=0.2)
     assert [endpoint.host for endpoint in pool.endpoints] == ["10.0.0.1"]
+
+
+def test_an_emptied_file_keeps_its_objects_and_a_list_without_items_does_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(POOL + pod("pod-0", "10.0.0.1"))
+    pool = Pool("p")
+    source = DirectorySource(tmp_path, pool)
+    source.load()
+    for nothing in ("", "\n---\n", "# a comment\n"):
+        path.write_text(nothing)
+        source.load()
+        assert [endpoint.host for endpoint in pool.endpoints] == ["10.0.0.1"]
+    assert "is empty; what it held before stays in force" in caplog.records[-1].problem  # type: ignore[attr-defined]
+    path.write_text(POOL + "---\n{apiVersion: v1, kind: List, items: []}\n")
+    source.load()
+    assert not pool.endpoints
+    path.write_text("{apiVersion: v1, kind: List, items: []}")
+    source.load()
+    assert pool.spec is None

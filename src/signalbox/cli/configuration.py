@@ -10,6 +10,7 @@ from pathlib import Path
 from signalbox.cli.thresholds import read_thresholds
 from signalbox.director import Director, Rules, guide_rules, policy_rules
 from signalbox.pool import Pool
+from signalbox.resources import Origin, Problem
 from signalbox.scheduling import InvalidPolicy, Policy, load_policy
 from signalbox.sources import changes
 
@@ -35,6 +36,10 @@ class ConfigurationFile:
         text = self._path.read_text()
         if text == self._text:
             return None
+        if not text.strip():
+            place = Origin(str(self._path), 0, 0)
+            fix = "write an EndpointPickerConfig, or run without --config-file"
+            raise InvalidPolicy([Problem(place, "", "", "", "is empty", fix)])
         policy = load_policy(text, name=str(self._path))
         self._text = text
         return policy

@@ -103,7 +103,10 @@ class Picker:
         options = self._options
         context = None if self._tls is None else self._tls.context
         try:
-            await self._metrics_server.start(options.host, options.metrics_port)
+            try:
+                await self._metrics_server.start(options.host, options.metrics_port)
+            except OSError as error:
+                raise OSError(error.errno, f"{error.strerror}; choose another with --metrics-port") from error
             await self._listen("health", self._health_server, options.health_port)
             await self._listen("ext_proc", self._server, options.grpc_port, context)
             self.listening.set()
@@ -160,7 +163,11 @@ class Picker:
             await server.start(self._options.host, port, tls)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise OSError(error.errno, f"{what} cannot listen on {self._options.host}:{port}: {reason}") from error
+            flag = "--grpc-port" if what == "ext_proc" else "--grpc-health-port"
+            raise OSError(
+                error.errno,
+                f"{what} cannot listen on {self._options.host}:{port}: {reason}; choose another with {flag}",
+            ) from error
 
     def _log_ready(self) -> None:
         log.info(

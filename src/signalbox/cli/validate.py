@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from signalbox.adapters.config import InvalidConfig, parse_config
+from signalbox.gateway.arguments import ArgumentCheck
 from signalbox.resources import ConfigMap, Origin, Problem, Skipped
 from signalbox.resources.yamltree import read_json, read_yaml
 from signalbox.scheduling import InvalidPolicy, Policy, load_document, load_policy
@@ -37,7 +39,7 @@ class Report:
 def check(paths: Sequence[Path]) -> Report:
     """Check every resource and every EndpointPickerConfig under ``paths``, also one inside a ConfigMap."""
     report = Report()
-    manifests = ManifestReader(paths).read()
+    manifests = ArgumentCheck().check(ManifestReader(paths).read())
     report.problems += [str(problem) for problem in manifests.problems]
     report.resources = len(manifests.resources)
     for skipped in manifests.skipped:
@@ -46,6 +48,9 @@ def check(paths: Sequence[Path]) -> Report:
     for resource in manifests.resources:
         if isinstance(resource, ConfigMap):
             _check_config_map(resource, report)
+    if not (report.problems or report.resources or report.configurations):
+        named = ", ".join(map(str, paths))
+        report.problems.append(f"{named}: nothing to check: no YAML or JSON document there")
     return report
 
 
@@ -64,6 +69,11 @@ def _check_document(skipped: Skipped, report: Report) -> None:
 def _check_config_map(resource: ConfigMap, report: Report) -> None:
     origin = resource.origin or Origin("")
     for key, text in resource.data.items():
+        if "vLLMLoRAConfig:" in text:
+            try:
+                parse_config(text, f"{origin} ConfigMap/{resource.metadata.name} {key}")
+            except InvalidConfig as error:
+                report.problems += error.problems
         if f"kind: {KIND}" not in text:
             continue
         place = f"{origin} ConfigMap/{resource.metadata.name} {key}"

@@ -98,6 +98,7 @@ class LocalPicker:
 
 def picker_command(pool: Key, source: Path, lease: Lease, environment: Mapping[str, str], body_limit: int) -> Command:
     """The command that runs the picker of a pool; ``body_limit`` in bytes."""
+    longest = -(-body_limit // _MIB)
     argv = (
         *(sys.executable, "-m", "signalbox", "epp"),
         *("--source", str(source)),
@@ -106,7 +107,9 @@ def picker_command(pool: Key, source: Path, lease: Lease, environment: Mapping[s
         *("--grpc-port", str(lease.ports[GRPC_PORT])),
         *("--grpc-health-port", str(lease.ports[HEALTH_PORT])),
         *("--metrics-port", str(lease.ports[METRICS_PORT])),
-        *("--body-limit", str(-(-body_limit // _MIB))),
+        *("--body-limit", str(longest)),
+        # Room for the longest body and its like beside it; the picker refuses limits that contradict each other.
+        *("--max-buffered-mib", str(max(256, 2 * longest)), "--max-total-buffered-mib", str(max(1024, 4 * longest))),
         "--secure-serving=false",  # the two ends of a loopback connection
     )
     return Command(f"epp-{pool.namespace}-{pool.name}", argv, environment)

@@ -30,8 +30,10 @@ def write_pods(directory: Path, members: Iterable[Member], known: Iterable[tuple
     must never name an address the proxy does not know.
     """
     proxied = frozenset(known)
-    documents = [pod_document(member, member.identity in proxied) for member in members]
-    return write_if_changed(directory / PODS_FILE, yaml.safe_dump_all(documents, sort_keys=False))
+    pods = [pod_document(member, member.identity in proxied) for member in members]
+    # A list, so that no pods at all is still a document: an empty file would be taken for one that is being written.
+    document = {"apiVersion": "v1", "kind": "List", "items": pods}
+    return write_if_changed(directory / PODS_FILE, yaml.safe_dump(document, sort_keys=False))
 
 
 def pod_document(member: Member, proxied: bool) -> dict[str, Any]:

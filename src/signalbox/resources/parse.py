@@ -15,6 +15,9 @@ from signalbox.resources.problems import InvalidResource, Origin, Problem, Skipp
 from signalbox.resources.strict import describe
 from signalbox.resources.suggestions import nearest
 
+PICKER_CONFIGURATION = "EndpointPickerConfig"
+"""A file of the picker's, not an object of the cluster's, though it looks like one."""
+
 
 def parse_resource(document: Mapping[str, Any], origin: Origin, lines: Lines | None = None) -> Resource | Skipped:
     """Return the object a document describes, or Skipped for a kind that is not read here.
@@ -40,7 +43,10 @@ def parse_resource(document: Mapping[str, Any], origin: Origin, lines: Lines | N
             raise problem("kind", "is a List where one object was expected", "move its items up into documents")
         if kind in NOT_NEEDED:
             return Skipped(origin, kind, name, "not needed here")
-        guess = None if kind in NEIGHBOURS or group not in GROUPS else nearest(kind, KINDS, cutoff=0.8)
+        if kind == PICKER_CONFIGURATION:
+            return Skipped(origin, kind, name, "not read here: give the file to signalbox epp --config-file")
+        known_kinds = (*KINDS, PICKER_CONFIGURATION)
+        guess = None if kind in NEIGHBOURS or group not in GROUPS else nearest(kind, known_kinds, cutoff=0.8)
         if guess:
             raise problem("kind", f"{kind!r} is not a known kind", f"did you mean '{guess}'?")
         return Skipped(origin, kind, name, "ignored")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from ipaddress import ip_address
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from signalbox.resources.containers import PodSpec
 from signalbox.resources.metadata import Resource
 from signalbox.resources.scalars import Timestamp
-from signalbox.resources.strict import Integer, Opaque, Strict
+from signalbox.resources.strict import Integer, Opaque, Strict, fault
 
 
 class PodCondition(Strict):
@@ -24,13 +25,20 @@ class PodCondition(Strict):
     last_transition_time: Timestamp | None = None
 
 
+def _address(value: str) -> str:
+    try:
+        return str(ip_address(value)) if value else value
+    except ValueError:
+        raise fault(f"{value!r} is not an IP address", "write one such as 10.0.0.7 or fd00::7") from None
+
+
 class PodStatus(Strict):
     """``pod_ip`` is empty until the pod has an address."""
 
     phase: str = ""
     conditions: tuple[PodCondition, ...] = ()
     host_ip: str = Field(default="", alias="hostIP")
-    pod_ip: str = Field(default="", alias="podIP")
+    pod_ip: Annotated[str, AfterValidator(_address)] = Field(default="", alias="podIP")
     start_time: Timestamp | None = None
     message: str = ""
     reason: str = ""

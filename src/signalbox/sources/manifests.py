@@ -51,8 +51,9 @@ class ManifestReader:
 
     A file is taken whole or not at all. While any document of a file is invalid, the objects of its last valid content
     stay in force and its problems are reported; a file that never was valid contributes nothing, not even its good
-    documents. A file that is removed from a directory takes its objects with it, as ``kubectl delete`` would; a path
-    the reader was given that has gone missing is a problem, and what it held stays in force.
+    documents. A file that is removed from a directory takes its objects with it, as ``kubectl delete`` would; one
+    that is emptied does not, since many editors empty a file before they write it; a path the reader was given that
+    has gone missing is a problem, and what it held stays in force.
 
     Directories are read recursively and in order of name: ``*.yaml``, ``*.yml`` and ``*.json``, but nothing whose name
     starts with a dot, so that a mounted ConfigMap with its ``..data`` link is read once. A path that names a file is
@@ -166,9 +167,23 @@ def _read_file(path: Path, before: _File | None) -> _File | None:
     if before is not None and before.data == data:
         return before
     resources, skipped, problems = _parse(path, data)
+    held = before is not None and bool(before.resources or before.skipped)
+    if held and not (problems or resources or skipped or _holds_documents(path, data)):
+        problems = [_emptied(path)]
     if problems:
         return replace(before or _File(data), data=data, problems=tuple(problems))
     return _File(data, tuple(resources), tuple(skipped))
+
+
+def _emptied(path: Path) -> Problem:
+    message = "is empty; what it held before stays in force"
+    return Problem(Origin(str(path)), "", "", "", message, "write it again, or delete the file to delete what it held")
+
+
+def _holds_documents(path: Path, data: bytes) -> bool:
+    """Whether there is any document, if only a List without items; editors empty a file before they write it anew."""
+    text = data.decode("utf-8-sig")
+    return path.suffix.lower() == ".json" or any(document.content is not None for document in read_yaml(text))
 
 
 def _parse(path: Path, data: bytes) -> tuple[list[Resource], list[Skipped], list[Problem]]:
