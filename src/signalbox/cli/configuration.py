@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,7 +59,6 @@ class ConfigurationFile:
             if policy is not None:
                 director.rules = policy_rules(policy, director.pool, director.rules)
                 announce(policy)
-            await asyncio.sleep(0)
 
 
 def starting_rules(policy: Policy | None, pool: Pool, environment: Mapping[str, str]) -> Rules:

@@ -49,32 +49,24 @@ class Director:
         """``fallbacks`` bounds how many endpoints are named after the choice; ``None`` leaves that to the rules."""
         self.pool = pool
         self._named = None if fallbacks is None else 1 + fallbacks
-        self._rules = rules
+        self.rules = rules
+        """What is decided by. Assign to it to replace them between two requests."""
         self._rng = rng or random.Random()
         self._observer = observer or SilentObserver()
         self._stopwatch = stopwatch
         self._known: tuple[Endpoint, ...] = ()
 
     @property
-    def rules(self) -> Rules:
-        """What is decided by. Assign to it to replace them between two requests."""
-        return self._rules
-
-    @rules.setter
-    def rules(self, rules: Rules) -> None:
-        self._rules = rules
-
-    @property
     def wants_headers(self) -> bool:
         """Whether arrivals should carry all their headers."""
-        return self._rules.configured
+        return self.rules.configured
 
     def arrive(self, arrival: Arrival, now: float) -> Routed | Refused:
         """Decide where the request goes. Every :class:`Routed` with a ticket must be ended by :meth:`finish`."""
         started = self._stopwatch()
         if arrival.body is None:
             return self._route_without_body(arrival, now)
-        pool, rules = self.pool, self._rules
+        pool, rules = self.pool, self.rules
         if pool.endpoints is not self._known:
             self._endpoints_changed()
         try:
@@ -165,7 +157,7 @@ class Director:
         cycle.headers = arrival.headers
         cycle.now = now
         cycle.multimodal = any(mark in request.body for mark in _MEDIA)
-        prefix = self._rules.prefix
+        prefix = self.rules.prefix
         if prefix is None:
             cycle.prompt_tokens = request.prompt_chars // CHARS_PER_TOKEN
             return None
@@ -184,17 +176,15 @@ class Director:
         now: float,
     ) -> Ticket:
         """Put the request on its endpoints' accounts."""
-        pool, prefix = self.pool, self._rules.prefix
+        pool, prefix = self.pool, self.rules.prefix
         endpoints = [pool.endpoint(row) for row in decision.rows[: self._named]]
         prompt_tokens = request.prompt_chars // CHARS_PER_TOKEN
-        tokens = float(prompt_tokens + (DEFAULT_ANSWER_TOKENS if request.max_tokens is None else request.max_tokens))
+        answer_tokens = DEFAULT_ANSWER_TOKENS if request.max_tokens is None else request.max_tokens
+        cached = 0.0
         insertion = None
         if lookup is not None and prefix is not None:
             prompt_tokens = lookup.blocks.tokens
             cached = float(lookup.match.blocks[endpoints[0].row]) * lookup.match.block_size
-            tokens = max(prompt_tokens - cached, 0.0) + (
-                DEFAULT_ANSWER_TOKENS if request.max_tokens is None else request.max_tokens
-            )
             insertion = prefix.remember(lookup, endpoints[0])
         ticket = Ticket(
             request_id=arrival.request_id,
@@ -204,7 +194,6 @@ class Director:
             endpoint=endpoints[0],
             fallbacks=tuple(endpoints[1:]),
             received_at=now,
-            routed_at=now,
             request_bytes=len(request.body),
             stream=request.stream,
             prompt_tokens_estimate=prompt_tokens,
@@ -214,7 +203,7 @@ class Director:
             steps=decision.steps,
             tracker=prefix,
             insertion=insertion,
-            charge=pool.acquire(endpoints[0], tokens),
+            charge=pool.acquire(endpoints[0], max(prompt_tokens - cached, 0.0) + answer_tokens),
         )
         if decision.stages:
             stages = [pool.endpoint(rows[0]) for rows in decision.stages.values() if rows]
@@ -229,9 +218,9 @@ class Director:
         now_ready = self.pool.by_row
         for endpoint in self._known:
             if now_ready.get(endpoint.row) != endpoint:
-                self._rules.left(endpoint)
-                if self._rules.prefix is not None:
-                    self._rules.prefix.forget(endpoint)
+                self.rules.left(endpoint)
+                if self.rules.prefix is not None:
+                    self.rules.prefix.forget(endpoint)
         self._known = self.pool.endpoints
 
     @property

@@ -26,7 +26,6 @@ class Ticket(msgspec.Struct):
     """The first choice."""
     fallbacks: tuple[Endpoint, ...]
     received_at: float
-    routed_at: float
     request_bytes: int
     stream: bool
     prompt_tokens_estimate: int
