@@ -164,6 +164,19 @@ def test_disaggregation_names_the_prefiller_and_charges_it(build_pool: Any, obje
     assert pool.columns.inflight.sum() == 0
 
 
+def test_a_disaggregated_request_that_failed_gives_its_prompt_back_at_both_ends(objects: Any) -> None:
+    pool = Pool("pool")
+    pool.set_pool(objects.pool())
+    pool.put(objects.pod("d", "10.0.0.1", labels={"app": "llm", "llm-d.ai/role": "decode"}))
+    pool.put(objects.pod("p", "10.0.0.2", labels={"app": "llm", "llm-d.ai/role": "prefill"}))
+    director = direct(pool, DISAGGREGATED.replace("queue-scorer", "prefix-cache-scorer"))
+    assert director.rules.prefix is not None
+    ended(director, routed(director, LONG), status=503, kind="server_error")
+    assert director.rules.prefix.blocks == 0
+    ended(director, routed(director, LONG))
+    assert director.rules.prefix.blocks > 0
+
+
 def test_with_the_passthrough_parser_any_body_is_routed(build_pool: Any) -> None:
     pool = build_pool((0, 0, set()))
     director = direct(pool, PASSTHROUGH)

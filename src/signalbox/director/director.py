@@ -19,6 +19,7 @@ from signalbox.pool import Endpoint, Pool, Resolution, Rows
 from signalbox.scheduling import Cycle, Decision, Profile
 from signalbox.scheduling.filters import Reachable
 from signalbox.scheduling.pickers import MaxScorePicker
+from signalbox.scheduling.prefix import Insertion
 
 CHARS_PER_TOKEN = 4
 """Characters of prompt text to a token, for estimates: English text averages about four."""
@@ -141,12 +142,13 @@ class Director:
         ticket.charge = None
         for charge in ticket.stage_charges:
             self.pool.release(charge)
-        if ticket.insertion is not None and ticket.tracker is not None:
+        if ticket.insertions and ticket.tracker is not None:
             # A prompt that was refused or never answered was not computed; one whose answer broke off was.
             unanswered = outcome != "complete" and ticket.first_byte_at is None
             if unanswered or (status is not None and status >= 400):
-                ticket.tracker.give_back(ticket.insertion)
-            ticket.insertion = None
+                for insertion in ticket.insertions:
+                    ticket.tracker.give_back(insertion)
+            ticket.insertions = ()
         self._observer.finished(ticket, Completion(outcome, status, response_bytes, usage), now)
 
     # -- parts of a decision ------------------------------------------------------------------------------------
@@ -181,11 +183,13 @@ class Director:
         prompt_tokens = request.prompt_chars // CHARS_PER_TOKEN
         answer_tokens = DEFAULT_ANSWER_TOKENS if request.max_tokens is None else request.max_tokens
         cached = 0.0
-        insertion = None
+        stages = [pool.endpoint(rows[0]) for rows in decision.stages.values() if rows]
+        insertions: list[Insertion] = []
         if lookup is not None and prefix is not None:
             prompt_tokens = lookup.blocks.tokens
             cached = float(lookup.match.blocks[endpoints[0].row]) * lookup.match.block_size
-            insertion = prefix.remember(lookup, endpoints[0])
+            remembered = [prefix.remember(lookup, endpoint) for endpoint in (endpoints[0], *stages)]
+            insertions = [insertion for insertion in remembered if insertion is not None]
         ticket = Ticket(
             request_id=arrival.request_id,
             model=request.model,
@@ -202,15 +206,10 @@ class Director:
             slo_tpot=arrival.slo_tpot,
             steps=decision.steps,
             tracker=prefix,
-            insertion=insertion,
+            insertions=tuple(insertions),
             charge=pool.acquire(endpoints[0], max(prompt_tokens - cached, 0.0) + answer_tokens),
         )
-        if decision.stages:
-            stages = [pool.endpoint(rows[0]) for rows in decision.stages.values() if rows]
-            ticket.stage_charges = tuple([pool.acquire(endpoint, prompt_tokens) for endpoint in stages])
-            if lookup is not None and prefix is not None:
-                for endpoint in stages:
-                    prefix.remember(lookup, endpoint)
+        ticket.stage_charges = tuple([pool.acquire(endpoint, prompt_tokens) for endpoint in stages])
         return ticket
 
     def _endpoints_changed(self) -> None:

@@ -40,8 +40,8 @@ class Ticket(msgspec.Struct):
     """What the scheduling profile did, for whoever asks why."""
     tracker: PrefixTracker | None = None
     """Who remembers this request's prompt: the index of the rules it was routed by."""
-    insertion: Insertion | None = None
-    """What that index learned from it."""
+    insertions: tuple[Insertion, ...] = ()
+    """What that index learned from it: one for each endpoint that computes its prompt."""
     stage_charges: tuple[Charge, ...] = ()
     """The same request on the accounts of its prefill and encode endpoints."""
     charge: Charge | None = None
