@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from signalbox.pool import Endpoint, Floats, Rows
 from signalbox.resources.strict import Strict
 from signalbox.scheduling.framework import Cycle, Decision
+from signalbox.scheduling.observation import Finished, FirstToken
 from signalbox.scheduling.profile import Profile
 
 
@@ -83,6 +84,12 @@ class Plugin(ABC, Generic[P]):
     def answer_headers(self, cycle: Cycle, decision: Decision) -> Mapping[str, str]:
         """Return headers for the gateway to set on the answer."""
         return {}
+
+    def first_token(self, observation: FirstToken) -> None:
+        """A streamed answer to a request this policy routed has begun."""
+
+    def finished(self, observation: Finished) -> None:
+        """A request this policy routed has ended."""
 
     def left(self, endpoint: Endpoint) -> None:
         """An endpoint has left the pool for good: forget it, its row will be another's."""

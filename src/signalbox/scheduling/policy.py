@@ -13,6 +13,7 @@ from signalbox.pool import Endpoint, Rows
 from signalbox.scheduling.configuration.accepted import PrefixIndexParameters
 from signalbox.scheduling.faults import Faults
 from signalbox.scheduling.framework import Cycle, Decision
+from signalbox.scheduling.observation import Finished, FirstToken
 from signalbox.scheduling.plugin import DetectorPlugin, HandlerPlugin, Plugin
 from signalbox.scheduling.profile import Profile
 
@@ -53,6 +54,8 @@ class Policy:
         self._faults = faults
         self._routed = tuple(plugin for plugin in plugins if _overrides(plugin, "routed"))
         self._answering = tuple(plugin for plugin in plugins if _overrides(plugin, "answer_headers"))
+        self._timing = tuple(plugin for plugin in plugins if _overrides(plugin, "first_token"))
+        self._settling = tuple(plugin for plugin in plugins if _overrides(plugin, "finished"))
         self._leaving = tuple(plugin for plugin in plugins if _overrides(plugin, "left"))
 
     @property
@@ -109,6 +112,27 @@ class Policy:
         except Exception as error:
             self._faults.note(self.detector.name, error)
             return 0.0
+
+    @property
+    def observes(self) -> bool:
+        """Whether any plugin wants to hear of first tokens or ends."""
+        return bool(self._timing or self._settling)
+
+    def first_token(self, observation: FirstToken) -> None:
+        """A streamed answer has begun."""
+        for plugin in self._timing:
+            try:
+                plugin.first_token(observation)
+            except Exception as error:
+                self._faults.note(plugin.name, error)
+
+    def finished(self, observation: Finished) -> None:
+        """A request has ended."""
+        for plugin in self._settling:
+            try:
+                plugin.finished(observation)
+            except Exception as error:
+                self._faults.note(plugin.name, error)
 
     def left(self, endpoint: Endpoint) -> None:
         """An endpoint has left the pool for good."""

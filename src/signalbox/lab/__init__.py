@@ -1,0 +1,1 @@
+"""Replay recorded traffic through the production decision code in virtual time."""
