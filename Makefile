@@ -9,8 +9,14 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 up: $(VENV)/.runtime  ## install, then run the walk-through (real Envoy, picker, simulated servers)
 	@exec $(BIN)/signalbox up examples/get-started $(ARGS)
 
-test: $(VENV)/.dev  ## the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev  ## the whole test suite, but for what needs an API server
+	env -u KUBECONFIG -u SIGNALBOX_KUBE_APISERVER $(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-kubernetes
+test-kubernetes: $(VENV)/.dev  ## against the API server KUBECONFIG names, or a real one built here (3 to 10 min, once; Debian, root)
+	@if [ -n "$$KUBECONFIG" ]; then exec $(BIN)/python -m pytest tests/kubernetes -rs $(ARGS); fi; \
+	server=$$(tests/kubernetes/apiserver/build) || exit 1; \
+	SIGNALBOX_KUBE_APISERVER=$$server exec $(BIN)/python -m pytest tests/kubernetes -rs $(ARGS)
 
 check: $(VENV)/.dev  ## style, types, import rules
 	$(BIN)/ruff check .
@@ -42,6 +48,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing signalbox and its test tools into $(VENV) (about 40 s, once)"
 	$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.runtime
+
+.PHONY: lab
+TRACES ?= ../shared/traces
+lab: $(VENV)/.dev  ## replay the traces in TRACES and make the tables and plots of docs/lab.md anew (2 min)
+	$(BIN)/python -m signalbox.lab.regenerate $(TRACES) docs/lab.md $(or $(WORKERS),2)
 
 .PHONY: fuzz
 fuzz: $(VENV)/.dev  ## hostile traffic against the transport: FRAMES=1000000 and SEED=... choose how much and which

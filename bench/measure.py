@@ -73,12 +73,11 @@ class Setting:
 def turn(way: Way, setting: Setting, generator: Generator) -> Sample:
     """Put load on one way and account for it."""
     way.proxy.check()
-    picker = way.picker
     sent = way.messages_sent()
     proxy_before = way.proxy.cpu_seconds()
-    picker_before = picker.cpu_seconds() if picker else 0.0
+    picker_before = way.picker_cpu_seconds()
     load = generator.run(way.url(setting.streamed), setting.connections, setting.seconds, setting.body)
-    picker_cpu = (picker.cpu_seconds() if picker else 0.0) - picker_before
+    picker_cpu = way.picker_cpu_seconds() - picker_before
     proxy_cpu = way.proxy.cpu_seconds() - proxy_before
     if load.failed and way.key in OURS:
         # A failure costs next to nothing: our figures would look the better for it. Those of others are shown.

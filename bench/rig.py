@@ -41,10 +41,16 @@ class Way:
     picker: Process | None = None
     stats: tuple[Path, str] | None = None
     """The proxy's admin address file and the stat prefix of the listener, where it is an Envoy with ext_proc."""
+    aside: Process | None = None
+    """A second server whose CPU counts as the picker's."""
 
     def url(self, streamed: bool = False) -> str:
         """Where to send requests."""
         return f"http://127.0.0.1:{self.port}/v1/completions" + (f"?{static.STREAM_QUERY}=1" if streamed else "")
+
+    def picker_cpu_seconds(self) -> float:
+        """CPU time of everything that answers Envoy, so far."""
+        return sum(process.cpu_seconds() for process in (self.picker, self.aside) if process is not None)
 
     def messages_sent(self) -> int:
         """How many ext_proc messages Envoy has sent so far; 0 where there is no ext_proc."""

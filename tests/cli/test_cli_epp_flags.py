@@ -62,7 +62,8 @@ def test_the_defaults_of_the_limits_are_those_of_the_transport() -> None:
 def test_limits_are_given_in_the_units_their_names_say() -> None:
     options = parse(
         *("--body-limit", "2", "--max-streams", "3", "--max-header-bytes", "4096", "--max-buffered-mib", "7"),
-        *("--max-total-buffered-mib", "8", "--max-connections", "9", "--idle-timeout", "1.5"),
+        *("--max-total-buffered-mib", "8", "--max-connections", "9"),
+        *("--idle-timeout", "1.5", "--message-timeout", "2.5"),
     )
     mib = 1 << 20
     assert read_limits(options) == Limits(
@@ -73,6 +74,7 @@ def test_limits_are_given_in_the_units_their_names_say() -> None:
         server_buffered_bytes=8 * mib,
         connections=9,
         idle_seconds=1.5,
+        message_seconds=2.5,
     )
 
 

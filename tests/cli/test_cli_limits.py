@@ -11,6 +11,7 @@ from typing import Any
 
 import hpack
 import pytest
+from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 from tests.cli.dialogue import PROCESS, body, opening, stream
 from tests.cli.pickers import Running, channel_to, running_picker, write_source
 
@@ -183,8 +184,49 @@ async def test_a_message_far_over_the_body_limit_is_not_even_read(tmp_path: Path
         call = stream(channel)()
         await call.write(opening("BUFFERED", "NONE"))
         await call.read()
-        await call.write(body(bytes(6 * MIB)))
+        writing = asyncio.create_task(call.write(body(bytes(16 * MIB))))  # four times the window of a stream
+        answer = await call.read()
+        assert answer.immediate_response.status.code == 413
+        assert b"larger than the 1048576 bytes" in answer.immediate_response.body
+        assert await status_of(call) == "OK"
+        await asyncio.wait([writing])
+
+
+async def test_an_answer_over_the_message_limit_ends_the_exchange(tmp_path: Path) -> None:
+    async with limited(tmp_path, "--body-limit", "1") as picker, channel_to(picker.address) as channel:
+        call = stream(channel)()
+        await call.write(opening("BUFFERED", "BUFFERED"))
+        await call.read()
+        await call.write(body(b'{"model": "m", "prompt": "x"}'))
+        await call.read()
+        await call.write(ext_proc.ProcessingRequest(response_body=ext_proc.HttpBody(body=bytes(6 * MIB))))
         assert await status_of(call) == "RESOURCE_EXHAUSTED"
+        await picker.settled()
+
+
+async def test_bodies_that_are_not_complete_count_towards_the_total(tmp_path: Path) -> None:
+    flags = ("--body-limit", "1", "--max-buffered-mib", "5", "--max-total-buffered-mib", "5")
+    async with limited(tmp_path, *flags) as picker, channel_to(picker.address) as channel:
+        calls = [stream(channel)() for _ in range(7)]
+        for number, call in enumerate(calls):
+            await call.write(opening("FULL_DUPLEX_STREAMED", "NONE"))
+            await call.write(body(bytes(MIB - 1 - number), end=False))
+        answer = await calls[0].read()  # the longest
+        assert answer.immediate_response.status.code == 503
+        assert b"--max-total-buffered-mib" in answer.immediate_response.body
+        assert await status_of(calls[0]) == "OK"
+        await calls[-1].write(body(b'{"model": "m", "prompt": "x"}'))
+        assert (await calls[-1].read()).immediate_response.status.code == 413
+        for call in calls[2:-1]:
+            call.cancel()
+
+
+async def test_message_timeout(tmp_path: Path) -> None:
+    async with limited(tmp_path, "--message-timeout", "0.05") as picker, peer(picker) as bare:
+        await bare.settings()
+        bare.begin(stream=1, size=MIB)
+        assert await bare.refused() == (1, b"4")  # DEADLINE_EXCEEDED
+        assert await answered(picker)
 
 
 async def test_max_buffered_mib(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ BLOCK = 4
 class EngineMachine(RuleBasedStateMachine):
     """Any mix of arrivals, cancels, adapter changes and steps in a cache that is far too small."""
 
-    @initialize(blocks=st.integers(4, 12), seqs=st.integers(1, 5), budget=st.integers(5, 24))
-    def start(self, blocks: int, seqs: int, budget: int) -> None:
+    @initialize(blocks=st.integers(4, 12), seqs=st.integers(1, 5), budget=st.integers(5, 24), unit=st.integers(1, 3))
+    def start(self, blocks: int, seqs: int, budget: int, unit: int) -> None:
         self.limits = EngineConfig(
             num_gpu_blocks=blocks,
             block_size=BLOCK,
@@ -31,6 +31,7 @@ class EngineMachine(RuleBasedStateMachine):
             max_num_batched_tokens=budget,
             max_loras=1,
             max_cpu_loras=2,
+            hash_blocks=unit,
         )
         self.engine = Engine(replace(PROFILES[DEFAULT_PROFILE], step_seconds=1.0), self.limits)
         self.now = 0.0
@@ -46,9 +47,9 @@ class EngineMachine(RuleBasedStateMachine):
             str(len(self.states)),
             prompt,
             output,
-            chain_hashes(tokens[:prompt], BLOCK, root),
+            chain_hashes(tokens[:prompt], BLOCK * self.limits.hash_blocks, root),
             adapter,
-            lambda start, stop: tokens[start:stop],
+            (lambda start, stop: tokens[start:stop]) if prompt % 3 else None,
             root,
         )
         try:

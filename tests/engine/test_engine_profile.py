@@ -31,3 +31,22 @@ def test_two_gpus_are_faster_and_hold_more() -> None:
     assert two.step_seconds == pytest.approx(A100.step_seconds / 1.6)
     assert two.num_gpu_blocks(16, 0.9) > 2 * A100.num_gpu_blocks(16, 0.9)  # the weights are there once
     assert A100.tensor_parallel(1) is A100
+
+
+@pytest.mark.parametrize(("name", "tokens"), [("llama-3.1-70b-4xh100", 461_376), ("qwen3-32b-2xh100", 307_328)])
+def test_the_kv_cache_of_several_gpus_is_what_was_published(name: str, tokens: int) -> None:
+    assert PROFILES[name].num_gpu_blocks(16, 0.9) * 16 == pytest.approx(tokens, rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("name", "servers", "requests", "context", "published"),
+    [("llama-3.1-70b-4xh100", 4, 1000, 9500, 9295), ("qwen3-32b-2xh100", 8, 1500, 7700, 10_497)],
+)
+def test_a_burst_of_cached_prompts_decodes_about_as_fast_as_was_published(
+    name: str, servers: int, requests: int, context: int, published: float
+) -> None:
+    """All run at once and read their whole context for each token; the published figure counts the end of the burst
+    too, when batches are no longer full, so a full batch must be faster, but not by half."""
+    batch = min(requests / servers, 256)
+    rate = servers * batch / PROFILES[name].step_time(0, round(batch), round(batch * context))
+    assert published < rate < 1.6 * published

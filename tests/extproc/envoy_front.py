@@ -163,7 +163,7 @@ class Fronts:
 
 @asynccontextmanager
 async def running_fronts(directory: Path, fronts: Sequence[Front]) -> AsyncIterator[Fronts]:
-    """Run model servers, pickers (two plaintext, TLS, TLS for certified clients) and an Envoy."""
+    """Run model servers, pickers (three plaintext, TLS, TLS for certified clients) and an Envoy."""
     async with AsyncExitStack() as stack:
         servers = ModelServers()
         await servers.start(stack)
@@ -176,6 +176,7 @@ async def running_fronts(directory: Path, fronts: Sequence[Front]) -> AsyncItera
         flags = {
             "plaintext": ("--secure-serving=false",),
             "leaving": ("--secure-serving=false",),
+            "small": ("--secure-serving=false", "--body-limit", "1"),
             "tls": (),
             "certified": ("--cert-path", str(directory / "picker"), "--client-ca-file", ca),
         }
@@ -183,6 +184,7 @@ async def running_fronts(directory: Path, fronts: Sequence[Front]) -> AsyncItera
         clusters = {
             "plaintext": ("plaintext", {}),
             "leaving": ("leaving", {}),
+            "small": ("small", {}),
             "tls": ("tls", _tls_socket()),  # as gateways do by default: checks nothing
             "certified": ("certified", _tls_socket(ca, directory / "gateway")),
             "tls-asked-in-plaintext": ("tls", {}),

@@ -47,7 +47,13 @@ BROKEN = [
     for name in ("tls-asked-in-plaintext", "plaintext-asked-over-tls", "certified-asked-without-certificate")
 ]
 LEAVING = Front("BUFFERED", "STREAMED", name="leaving", picker="leaving")
+SMALL = {
+    mode: Front(mode, "STREAMED", name=f"{mode}-small", picker="small", buffer_limit=64 << 20)
+    for mode in REQUEST_MODES
+    if mode != "NONE"
+}
 FRONTS = [
+    *SMALL.values(),
     *(front for many in (REQUEST, RESPONSE, TRAILERS, HEADLESS, NO_ANSWER_HEADERS) for front in many.values()),
     *ANSWER_TRAILERS.values(),
     *BROKEN,
@@ -92,6 +98,18 @@ async def test_a_request_that_envoy_shows_only_in_part_is_refused_by_the_picker(
 async def test_a_full_duplex_request_may_be_larger_than_envoys_buffer(fronts: Fronts) -> None:
     answer = await fronts.ask(REQUEST[DUPLEX], body=BIG)
     assert (answer.status, answer.routed, json.loads(answer.body)["length"]) == (200, True, len(BIG))
+
+
+@pytest.mark.parametrize("front", SMALL.values(), ids=lambda front: front.id)
+async def test_a_body_over_the_pickers_limit_is_413_whatever_its_size(front: Front, fronts: Fronts) -> None:
+    async def unannounced() -> AsyncIterator[bytes]:
+        for _ in range(8):
+            yield bytes(1_000_000)
+
+    answer = await fronts.ask(front, body=unannounced())
+    assert answer.status == 413
+    assert b"larger than the 1048576 bytes" in answer.body
+    await fronts.pickers["small"].settled()
 
 
 @pytest.mark.parametrize("mode", RESPONSE_MODES)
@@ -189,6 +207,17 @@ async def test_a_request_counts_until_its_answer_ends_however_little_of_it_is_sh
     fronts.servers.go_on.set()
     assert (await asked).body == b"".join(events())
     await picker.settled()
+
+
+@pytest.mark.parametrize("mode", [mode for mode in RESPONSE_MODES if mode != "BUFFERED"])
+async def test_a_client_that_leaves_ends_its_request_however_little_is_shown(mode: str, fronts: Fronts) -> None:
+    picker = fronts.pickers["plaintext"]
+    body = b'{"model": "m", "prompt": "x", "stream": true}'
+    async with fronts.client.post(fronts.url(RESPONSE[mode], "/v1/paused"), data=body) as answer:
+        await answer.content.readuntil(b"\n\n")
+        assert picker.in_flight == 1
+    await picker.settled()
+    fronts.servers.go_on.set()
 
 
 # ---- the link to the picker

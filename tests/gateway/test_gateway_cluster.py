@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -48,8 +49,12 @@ class RecordingProxy:
     def __init__(self) -> None:
         self.told: frozenset[str] = frozenset()
         self.stopped = False
+        self.body_router = ""
 
-    async def publish(self, desired: Desired, members: Iterable[Member], pickers: Iterable[LocalPicker]) -> None:
+    async def publish(
+        self, desired: Desired, members: Iterable[Member], pickers: Iterable[LocalPicker], body_router: str
+    ) -> None:
+        self.body_router = body_router
         members = tuple(members)
         ready = frozenset(member.name for member in members if member.ready)
         for picker in pickers:
@@ -212,6 +217,27 @@ async def test_a_pool_that_goes_takes_its_picker_along(tmp_path: Path) -> None:
         run.want(MODEL)
         await run.says("picker", "stopping: its pool is gone")
         assert not run.cluster.pickers
+
+
+async def test_a_changed_configuration_reaches_the_running_picker_and_a_first_one_a_new_picker(tmp_path: Path) -> None:
+    def configured(text: str) -> Desired:
+        desired = sort_out(parse(POOL))
+        return replace(desired, configurations={desired.pools[0].key: text})
+
+    async with running(tmp_path) as run:
+        run.want(POOL)
+        await run.serving(0)
+        (plain,) = run.cluster.pickers
+        assert not plain.configuration.exists()
+        run.cluster.want(configured("one"))
+        await run.says("picker", "stopping: its settings changed")
+        await run.says("picker", "starting with an EndpointPickerConfig")
+        (picker,) = run.cluster.pickers
+        assert picker.configuration.read_text() == "one"
+        run.cluster.want(configured("two"))
+        await run.says("picker", "takes up its changed configuration")
+        assert picker.configuration.read_text() == "two"
+        assert run.cluster.pickers == (picker,), "the same picker, which reads the file again"
 
 
 async def test_a_pod_on_a_port_its_pool_does_not_use_is_told(tmp_path: Path) -> None:

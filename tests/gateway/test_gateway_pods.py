@@ -7,6 +7,7 @@ from tests.gateway.gateway_manifests import MODEL, PICKER, POOL, ROUTE, SERVER, 
 
 from signalbox.gateway.addresses import Lease
 from signalbox.gateway.desired import Desired, routing_gaps, sort_out
+from signalbox.gateway.picker_deployment import PickerSettings
 from signalbox.gateway.pod_commands import config_names, syncer_command
 from signalbox.gateway.podspec import ConfigMapVolume, Mount, local_path
 from signalbox.gateway.probes import Method, Probe, Timing
@@ -119,7 +120,7 @@ def test_the_pools_own_picker_is_replaced_and_its_thresholds_are_passed_on() -> 
     desired = joined(POOL, PICKER)
     (pool,) = desired.pools
     assert desired.workloads.servers == ()
-    assert desired.workloads.picker_environment == {pool.key: {"KV_CACHE_THRESHOLD": "0.7"}}
+    assert desired.workloads.pickers == {pool.key: PickerSettings({"KV_CACHE_THRESHOLD": "0.7"})}
     assert "Deployment default/chooser: replaced by signalbox's own picker" in desired.notes
 
 
@@ -127,6 +128,14 @@ def test_a_picker_is_told_by_its_image_too_and_anything_else_is_not_run() -> Non
     image = PICKER.replace("name: picker", "name: other").replace("example.org/anything", "example.org/epp:main")
     assert "Deployment default/chooser: replaced by signalbox's own picker" in joined(POOL, image).notes
     assert "Deployment default/chooser: not a vLLM server: not run here" in joined(PICKER).notes
+
+
+@pytest.mark.parametrize("container", ["image: example.org/bbr:main", "image: signalbox:1, args: [bbr, --streaming]"])
+def test_a_deployment_of_body_based_routing_is_replaced_by_ours(container: str) -> None:
+    text = PICKER.replace("name: picker", "name: other").replace("      - name: c\n", "")
+    text = text[: text.index("        image:")] + f"      - {{name: c, {container}}}\n"
+    (note,) = joined(POOL, text).notes
+    assert note.startswith("Deployment default/chooser: replaced by signalbox's own body-based routing")
 
 
 def test_given_servers_take_the_place_of_simulated_ones() -> None:

@@ -83,3 +83,11 @@ def test_the_pickers_limits_fit_the_body_limit(tmp_path: Path) -> None:
         argv = picker_command(Key("InferencePool", "default", "p"), tmp_path, lease, {}, mebibytes * 1024 * 1024).argv
         flags = dict(pairwise(argv))
         assert (flags["--body-limit"], flags["--max-buffered-mib"]) == (str(mebibytes), buffered)
+
+
+def test_a_configuration_is_passed_on_as_a_file(tmp_path: Path) -> None:
+    lease = Lease("127.0.2.1", {9002: 9002, 9003: 9003, 9090: 9090}, ())
+    pool = Key("InferencePool", "default", "p")
+    assert "--config-file" not in picker_command(pool, tmp_path, lease, {}, 1).argv
+    flags = dict(pairwise(picker_command(pool, tmp_path, lease, {}, 1, tmp_path / "c.yaml").argv))
+    assert flags["--config-file"] == str(tmp_path / "c.yaml")

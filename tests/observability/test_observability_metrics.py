@@ -44,7 +44,7 @@ def ticket(
     stream: bool = True,
     first_byte_at: float | None = 10.5,
 ) -> Ticket:
-    return Ticket("r-1", model, target, priority, endpoint, (), 10.0, 700, stream, 50, first_byte_at)
+    return Ticket("r-1", model, target, priority, endpoint, (), 10.0, 700, stream, 50, first_byte_at=first_byte_at)
 
 
 def ended(outcome: str = "complete", usage: Usage | None = None) -> Completion:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.conftest import Objects
 
-from signalbox.pool import NEVER, PORT_ANNOTATION, Charge, Endpoint, Pool, Readings
+from signalbox.pool import ACTIVE_PORTS_ANNOTATION, NEVER, PORT_ANNOTATION, Charge, Endpoint, Pool, Readings
 
 
 def addresses(pool: Pool) -> list[str]:
@@ -78,6 +78,45 @@ def test_a_pod_may_name_a_port_of_its_own(objects: Objects, port: str, expected:
     pool.set_pool(objects.pool())
     pool.put(objects.pod("a", "10.0.0.1", annotations={PORT_ANNOTATION: port}))
     assert [(endpoint.name, endpoint.port) for endpoint in pool.endpoints] == [("a", expected)]
+
+
+@pytest.mark.parametrize(
+    ("listed", "ranks"),
+    [
+        (None, [0, 1, 2]),
+        ("8001", [1]),
+        (" 8002 ,8000", [0, 2]),
+        ("8000,8000", [0]),
+        ("8001,9000,-8002,eight,8000.0,,\u0668\u0660\u0660\u0660", [1]),
+        ("9" * 5000, []),
+        ("", []),
+        (" ", []),
+    ],
+)
+def test_a_pod_may_serve_some_of_the_target_ports(objects: Objects, listed: str | None, ranks: list[int]) -> None:
+    pool = Pool("pool")
+    pool.set_pool(objects.pool(ports=(8000, 8001, 8002)))
+    pool.put(objects.pod("a", "10.0.0.1", annotations=None if listed is None else {ACTIVE_PORTS_ANNOTATION: listed}))
+    assert [(e.name, e.port) for e in pool.endpoints] == [(f"a-rank-{rank}", 8000 + rank) for rank in ranks]
+
+
+def test_ranks_come_and_go_with_the_annotation_and_the_others_stay(objects: Objects) -> None:
+    pool = Pool("pool")
+    pool.set_pool(objects.pool(ports=tuple(range(8000, 8008))))
+    pool.put(objects.pod("a", "10.0.0.1"))
+    last = pool.endpoints[-1]
+    charge = pool.acquire(last, 10)
+    pool.put(objects.pod("a", "10.0.0.1", annotations={ACTIVE_PORTS_ANNOTATION: "8003,8007"}))
+    assert [(e.name, e.row) for e in pool.endpoints] == [("a-rank-3", 3), ("a-rank-7", last.row)]
+    assert pool.columns.inflight[last.row] == 1
+    pool.release(charge)
+
+
+def test_a_port_of_the_pods_own_takes_the_place_of_all_target_ports(objects: Objects) -> None:
+    pool = Pool("pool")
+    pool.set_pool(objects.pool(ports=(8000, 8001)))
+    pool.put(objects.pod("a", "10.0.0.1", annotations={PORT_ANNOTATION: "9000", ACTIVE_PORTS_ANNOTATION: "8000"}))
+    assert [(e.name, e.port) for e in pool.endpoints] == [("a", 9000)]
 
 
 def test_ipv6_addresses_have_brackets(objects: Objects) -> None:
@@ -265,7 +304,7 @@ class Membership(RuleBasedStateMachine):
     def counts_add_up(self) -> None:
         assert addresses(self.pool) == sorted(f"10.0.0.{index}:8000" for index in self.ready)
         assert self.pool.columns.inflight.sum() == len(self.charges)
-        assert self.pool.columns.inflight_tokens.sum() == sum(charge.tokens for charge in self.charges)
+        assert self.pool.columns.inflight_tokens.sum() == sum(c.prompt_tokens for c in self.charges)
         rows = {charge.endpoint.row for charge in self.charges} | {endpoint.row for endpoint in self.pool.endpoints}
         owners: dict[int, set[str]] = {}
         for endpoint in [c.endpoint for c in self.charges] + list(self.pool.endpoints):

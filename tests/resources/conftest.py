@@ -30,6 +30,11 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
         "metadata": {"name": "llama"},
         "spec": {"selector": {"app": "llama"}, "targetPortNumber": 8000, "extensionRef": {"name": "epp"}},
     },
+    "import": {
+        "apiVersion": "inference.networking.x-k8s.io/v1alpha1",
+        "kind": "InferencePoolImport",
+        "metadata": {"name": "llama"},
+    },
     "model": {
         "apiVersion": EXPERIMENTAL,
         "kind": "InferenceModel",

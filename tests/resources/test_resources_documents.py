@@ -39,7 +39,6 @@ def model(name: str, target: str = "m") -> dict[str, Any]:
         ("GatewayClass", "gateway.networking.k8s.io/v1", "not needed here"),
         ("StatefulSet", "apps/v1", "ignored"),
         ("TCPRoute", "gateway.networking.k8s.io/v1alpha2", "ignored"),
-        ("InferencePoolImport", "inference.networking.x-k8s.io/v1alpha1", "ignored"),
         ("Widget", "example.com/v1", "ignored"),
         ("Gateway", "networking.istio.io/v1", "ignored"),
         ("Service", "serving.knative.dev/v1", "ignored"),

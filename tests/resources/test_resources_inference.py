@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from signalbox.resources import AppProtocol, Criticality, FailureMode, InferencePool, serialize
+from signalbox.resources import AppProtocol, Criticality, FailureMode, InferencePool, InferencePoolImport, serialize
 
 Complain = Callable[[str, Mapping[str, Any]], list[str]]
 
@@ -49,6 +49,20 @@ def test_the_port_of_an_old_picker_service_is_inferred(documents: Any) -> None:
     assert documents.read("old pool").spec.endpoint_picker_ref.port == 9002
     changes = {"spec.extensionRef": {"kind": "Picker", "name": "epp"}}
     assert documents.read("old pool", changes).spec.endpoint_picker_ref.port is None
+
+
+def test_the_selector_of_an_old_pool_may_be_empty(documents: Any) -> None:
+    pool = documents.read("old pool", {"spec.selector": {}})
+    assert pool.spec.selector.match_labels == {}
+
+
+def test_an_imported_pool_has_a_name_and_a_status_but_no_spec(documents: Any, complaints: Complain) -> None:
+    status = {"controllers": [{"name": "example.com/importer"}]}
+    imported = documents.read("import", {"status": status})
+    assert isinstance(imported, InferencePoolImport)
+    assert (imported.key.kind, imported.metadata.name, imported.status) == ("InferencePoolImport", "llama", status)
+    (said,) = complaints("import", {"spec": {}})
+    assert said == "spec: is not a known field; remove it; the fields here are apiVersion, kind, metadata, status"
 
 
 def test_a_model_leaves_open_what_is_not_said(documents: Any) -> None:
@@ -166,13 +180,11 @@ POOL: Table = [
 OLD_POOL: Table = [
     ("spec.targetPortNumber", None, "spec.targetPortNumber: is required; add targetPortNumber"),
     ("spec.extensionRef", None, "spec.extensionRef: is required; add extensionRef"),
-    ("spec.selector", {}, "spec.selector: must hold at least 1 label, got 0; add a label"),
     ("spec.targetPorts", [], "spec.targetPorts: is not a known field; did you mean 'targetPortNumber'?"),
     ("spec.extensionRef.portNumber", 0, f"spec.extensionRef.portNumber: must be from 1 to 65535, got 0; {RANGE}"),
 ]
 MODEL: Table = [
     ("spec.modelName", None, "spec.modelName: is required; add modelName"),
-    ("spec.modelName", "", "spec.modelName: must not be empty; write a value"),
     ("spec.modelName", "m" * 257, "spec.modelName: must be at most 256 characters, got 257; shorten it"),
     ("spec.poolRef", {}, "spec.poolRef.name: is required; add name"),
     (
@@ -211,6 +223,11 @@ MODEL: Table = [
 OBJECTIVE: Table = [
     ("spec.poolRef", None, "spec.poolRef: is required; add poolRef"),
     ("spec.priority", "high", "spec.priority: expected an integer, got the string 'high'; write a whole number"),
+    (
+        "spec.priority",
+        2**63,
+        "spec.priority: must be from -9223372036854775808 to 9223372036854775807, got 9223372036854775808; " + RANGE,
+    ),
 ]
 REWRITE: Table = [
     ("spec.rules", None, "spec.rules: is required; add rules"),

@@ -211,6 +211,92 @@ class TestRefusals:
         assert client.session.holdings.held <= 20_000
 
 
+@dataclass
+class Answering(Service):
+    """A service that answers what it cannot take."""
+
+    finishes: bool = True
+
+    def oversized(self, size: int) -> None:
+        self.log.append(size)
+        self.calls[-1].send(b"too long")
+        if self.finishes:
+            self.calls[-1].finish()
+
+
+class TestMessagesOverTheLimit:
+    def test_a_service_may_answer_them_itself(self, raw_peer: Callable[..., RawPeer]) -> None:
+        service = Answering()
+        client = Client(raw_peer(), service.accept, Limits(message_bytes=2000))
+        client.open()
+        answer = client.send(frame(f.DATA, 0, 1, PREFIX.pack(0, 2001) + b"its beginning"))
+        assert client.fields(answer)[b"grpc-status"] == b"0"
+        assert PREFIX.pack(0, 8) + b"too long" in [sent.payload for sent in answer]
+        assert answer[-1].kind == f.RST_STREAM
+        assert service.log == ["/test.Echo/Echo", 2001]
+        assert client.session.holdings.held == 0
+        assert client.send(frame(f.DATA, f.END_STREAM, 1, b"the rest")) == []
+
+    def test_one_that_only_looks_gets_the_usual_end(self, raw_peer: Callable[..., RawPeer]) -> None:
+        service = Answering(finishes=False)
+        client = Client(raw_peer(), service.accept, Limits(message_bytes=2000))
+        client.open()
+        answer = client.send(frame(f.DATA, 0, 1, PREFIX.pack(0, 2001)))
+        assert client.fields(answer)[b"grpc-status"] == b"8"
+        assert service.log == ["/test.Echo/Echo", 2001, "cancelled"]
+
+
+class TestMessagesThatTrickle:
+    """On a clock that only these tests move: `cut_trickling` is what the shell calls once a second."""
+
+    def look(self, client: Client, now: float) -> dict[bytes, bytes]:
+        client.session.cut_trickling(now)
+        return client.fields(client.frames())
+
+    def test_one_that_is_not_complete_in_time_ends_its_call(self, client: Client, service: Service) -> None:
+        client.open()
+        client.send(frame(f.DATA, 0, 1, PREFIX.pack(0, 100) + b"a"))
+        assert self.look(client, 10.0) == {}
+        client.send(frame(f.DATA, 0, 1, b"b"))
+        assert self.look(client, 69.9) == {}
+        client.send(frame(f.DATA, 0, 1, b"c"))
+        assert self.look(client, 70.0)[b"grpc-status"] == b"4"
+        assert service.log == ["/test.Echo/Echo", "cancelled"]
+        assert client.session.holdings.held == 0
+
+    def test_a_prefix_that_trickles_counts_too(self, client: Client, service: Service) -> None:
+        client.open()
+        for now, byte in enumerate(PREFIX.pack(0, 100)[:4]):
+            client.send(frame(f.DATA, 0, 1, bytes((byte,))))
+            assert self.look(client, float(now)) == {}
+        assert self.look(client, 60.0)[b"grpc-status"] == b"4"
+
+    def test_each_message_has_its_own_time(self, client: Client, service: Service) -> None:
+        client.open()
+        wire = PREFIX.pack(0, 4) + b"body"
+        client.send(frame(f.DATA, 0, 1, wire[:7]))
+        for now in range(0, 1000, 50):
+            assert self.look(client, float(now)) == {}
+            client.send(frame(f.DATA, 0, 1, wire[7:] + wire[:7]))
+        assert service.log == ["/test.Echo/Echo", *[b"body"] * 20]
+
+    def test_a_call_between_two_messages_may_wait_for_ever(self, client: Client, service: Service) -> None:
+        client.open()
+        client.send(data(b"one"))
+        assert self.look(client, 0.0) == {}
+        assert self.look(client, 1e9) == {}
+
+    def test_other_calls_of_the_connection_go_on(self, client: Client, service: Service) -> None:
+        client.open(stream=1)
+        client.open(stream=3)
+        client.send(frame(f.DATA, 0, 1, PREFIX.pack(0, 100)))
+        self.look(client, 0.0)
+        client.session.cut_trickling(60.0)
+        assert {sent.stream for sent in client.frames()} == {1}
+        client.send(data(b"two", stream=3))
+        assert service.log[-1] == b"two"
+
+
 class TestCancellation:
     @pytest.mark.parametrize("end", [False, True])
     def test_a_reset_is_heard_once(self, client: Client, service: Service, end: bool) -> None:

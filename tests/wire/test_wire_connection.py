@@ -9,7 +9,7 @@ import pytest
 
 from signalbox.wire import ErrorCode, Limits
 from signalbox.wire import frames as f
-from signalbox.wire.connection import DRAIN_PING
+from signalbox.wire.control_frames import DRAIN_PING
 from signalbox.wire.frames import frame, goaway, ping, rst_stream, settings, window_update
 from signalbox.wire.header_blocks import encode_fields
 

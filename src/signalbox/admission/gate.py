@@ -20,6 +20,10 @@ class Shed:
 
     reason: str
     retry_after: int
+    detector: str = ""
+    """Name of what found the candidates full."""
+    saturation: float | None = None
+    """How full it found them, 1 at the limit, where it measures that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class SheddableGate:
             f"all {len(rows)} endpoints have more than {self.capacity.queue:g} requests waiting or more than"
             f" {self.capacity.kv_cache:.0%} of their KV cache in use, and this request is sheddable",
             self.retry_after,
+            self.capacity.name,
         )
 
 
@@ -64,4 +69,6 @@ class SaturationGate:
         return Shed(
             f"the pool is at {saturation:.0%} of its capacity ({self.detector}), and this request is sheddable",
             self.retry_after,
+            self.detector,
+            saturation,
         )

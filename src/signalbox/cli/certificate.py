@@ -5,15 +5,32 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterable
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
 
-from signalbox.cli.epp_options import EppOptions
 from signalbox.sources import changes
 from signalbox.wire import ServerTls, TlsError
 
 log = logging.getLogger("signalbox.epp")
 
 
-def read_tls(options: EppOptions) -> ServerTls | None:
+class TlsOptions(Protocol):
+    """What a command line says about TLS."""
+
+    @property
+    def secure_serving(self) -> bool:
+        """Whether to serve over TLS."""
+
+    @property
+    def cert_path(self) -> Path | None:
+        """The directory with tls.crt and tls.key."""
+
+    @property
+    def client_ca_file(self) -> Path | None:
+        """The CA that clients' certificates must come from."""
+
+
+def read_tls(options: TlsOptions) -> ServerTls | None:
     """Return the TLS to serve with; ``None`` for plaintext.
 
     Raises:

@@ -23,6 +23,8 @@ class ConfigurationFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._text: str | None = None
+        self.refused = ""
+        """What is wrong with the file as it is now, one problem a line; empty where it is in force."""
 
     def load(self) -> Policy | None:
         """Read the file; ``None`` where it has not changed since.
@@ -45,17 +47,16 @@ class ConfigurationFile:
 
     async def follow(self, director: Director) -> None:
         """Replace the director's rules whenever the file changes, for ever."""
-        said = ""
         async for _ in changes([self._path]):
             try:
                 policy = self.load()
             except (OSError, UnicodeDecodeError, InvalidPolicy) as error:
                 problems = describe(error)
-                if problems != said:
+                if problems != self.refused:
                     log.error("configuration refused; the last good one stays in force", extra={"problems": problems})
-                said = problems
+                self.refused = problems
                 continue
-            said = ""
+            self.refused = ""
             if policy is not None:
                 director.rules = policy_rules(policy, director.pool, director.rules)
                 announce(policy)

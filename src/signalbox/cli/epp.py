@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import logging
 import os
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import uvloop
 
 from signalbox.cli.epp_options import EppOptions
+from signalbox.cli.in_cluster import InCluster
 from signalbox.cli.picker import Picker
 from signalbox.cli.stopping import stop_on_signals
+from signalbox.cluster import Access, Api, NoAccess, find_access
 from signalbox.observability import configure_logging, level_of_verbosity
 from signalbox.pool import Pool
 from signalbox.resources import InferencePool
 from signalbox.scheduling import InvalidPolicy
-from signalbox.sources import DirectorySource, ManifestReader
+from signalbox.sources import POOL_GROUPS, DirectorySource, ManifestReader
 from signalbox.wire import TlsError
+
+log = logging.getLogger("signalbox.epp")
 
 
 class UsageError(Exception):
@@ -34,17 +43,21 @@ def run(options: EppOptions) -> int:
             raise UsageError(f"--log-format {options.log_format}: use json or console")
         if options.config_file is not None and options.config_text is not None:
             raise UsageError("--config-file and --config-text: give one of the two")
-        name = find_pool(options)
-        pool = Pool(name, options.pool_namespace)
-        assert options.source is not None  # find_pool refuses to go on without it
-        source = DirectorySource(options.source, pool)
-        source.load()
-        uvloop.run(_serve(Picker(options, source, pool, os.environ)))
+        for note in options.notes:
+            log.info("flag has no effect", extra={"note": note})
+        if options.source is None:
+            uvloop.run(_serve_cluster(options, reach_cluster(options, os.environ)))
+        else:
+            refuse_cluster_flags(options)
+            pool = Pool(find_pool(options.source, options), options.pool_namespace)
+            source = DirectorySource(options.source, pool)
+            source.load()
+            uvloop.run(_serve(Picker(options, source, pool, os.environ)))
     except InvalidPolicy as error:
         for problem in error.problems:
             print(f"signalbox epp: {problem}", file=sys.stderr)
         return 2
-    except (UsageError, TlsError, ValueError) as error:
+    except (UsageError, NoAccess, TlsError, ValueError) as error:
         print(f"signalbox epp: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -64,30 +77,86 @@ def run(options: EppOptions) -> int:
 
 
 async def _serve(picker: Picker) -> None:
-    await picker.run(stop_on_signals())
+    freezing = asyncio.create_task(_freeze_when_listening(picker))
+    try:
+        await picker.run(stop_on_signals())
+    finally:
+        freezing.cancel()
 
 
-def find_pool(options: EppOptions) -> str:
-    """Return the pool's name: the one given, or the only one in the source.
+async def _freeze_when_listening(picker: Picker) -> None:
+    """Take what the start has made, which lives as long as the process, out of the garbage collector's sight.
+
+    A request leaves nothing for it to collect, so it runs rarely; but a full run over everything would hold up all
+    requests for as long as a hundred of them take.
+    """
+    await picker.listening.wait()
+    gc.collect()
+    gc.freeze()
+
+
+async def _serve_cluster(options: EppOptions, access: Access) -> None:
+    assert options.pool_name is not None  # see reach_cluster
+    for name in ("httpx2", "httpcore2"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # they log every request, and every step of each
+    pool = Pool(options.pool_name, options.pool_namespace)
+    api = Api(access)
+    try:
+        cluster = InCluster(options, api, pool)
+        picker = Picker(options, cluster.source, pool, os.environ, cluster)
+        log.info("following an API server", extra={"access": str(access), "pool": f"{pool.namespace}/{pool.name}"})
+        await _serve(picker)
+    finally:
+        await api.close()
+
+
+def reach_cluster(options: EppOptions, environment: Mapping[str, str]) -> Access:
+    """Return the way to the API server.
 
     Raises:
-        UsageError: no source, a source that is no directory, or no name where the source does not settle it.
+        UsageError: the pool is not named, or its group is none that pools have.
+        NoAccess: there is no API server, and no --source either.
     """
-    if options.source is None:
+    if options.pool_name is None:
         raise UsageError(
-            "--source DIR is missing: give the directory that holds the InferencePool, its models and its Pods as YAML"
-            " (watching a Kubernetes API server is not built yet)"
+            "--pool-name NAME is missing: the InferencePool in the cluster; or give --source DIR to read YAML files"
         )
-    if not options.source.is_dir():
-        raise UsageError(f"--source {options.source}: no such directory")
+    if options.pool_group is not None and options.pool_group not in POOL_GROUPS:
+        raise UsageError(f"--pool-group {options.pool_group}: use {' or '.join(POOL_GROUPS)}")
+    try:
+        return find_access(options.kubeconfig, environment)
+    except NoAccess as error:
+        raise NoAccess(f"{error}; or give --source DIR to read YAML files instead of a cluster") from error
+
+
+def refuse_cluster_flags(options: EppOptions) -> None:
+    """Raise `UsageError` where flags ask for what only an API server can do."""
+    for flag, given in (
+        ("--kubeconfig", options.kubeconfig is not None),
+        ("--pool-group", options.pool_group is not None),
+        ("--ha-enable-leader-election", options.leader_election),
+        ("--metrics-endpoint-auth", options.metrics_endpoint_auth is True),
+    ):
+        if given:
+            raise UsageError(f"{flag} is for a picker that follows an API server: drop it, or --source")
+
+
+def find_pool(source: Path, options: EppOptions) -> str:
+    """Return the pool's name: the one given, or the only one in ``source``.
+
+    Raises:
+        UsageError: a source that is no directory, or no name where the source does not settle it.
+    """
+    if not source.is_dir():
+        raise UsageError(f"--source {source}: no such directory")
     if options.pool_name is not None:
         return options.pool_name
     pools = [
         resource.metadata.name
-        for resource in ManifestReader([options.source]).read().resources
+        for resource in ManifestReader([source]).read().resources
         if isinstance(resource, InferencePool) and resource.metadata.namespace == options.pool_namespace
     ]
     if len(pools) == 1:
         return pools[0]
     found = f"holds {len(pools)} of namespace {options.pool_namespace}: {', '.join(pools)}" if pools else "holds none"
-    raise UsageError(f"--pool-name NAME is missing: {options.source} {found}")
+    raise UsageError(f"--pool-name NAME is missing: {source} {found}")

@@ -7,17 +7,34 @@ from typing import Annotated
 
 import typer
 
+from signalbox.cli.durations import seconds
 from signalbox.cli.epp_options import EppOptions, default_namespace
+from signalbox.cli.go_flags import NOTES
 
+_CLUSTER = "In a cluster"
+_SERVERS = "Metrics of model servers"
 _TLS = "TLS of the ext_proc port"
 _LIMITS = "Limits: what clients may take"
+_EXPLAIN = "Explain: which decisions are kept for signalbox explain"
 _MIB = 1024 * 1024
 
 
+def scrape_interval(text: str | float) -> float:
+    """Return ``--refresh-metrics-interval`` in seconds. Raises `typer.BadParameter` below a millisecond."""
+    value = seconds(text)
+    if value < 0.001:
+        raise typer.BadParameter(f"{text!r} is under a millisecond: write 1ms or more")
+    return value
+
+
 def epp(
+    context: typer.Context,
     source: Annotated[
         Path | None,
-        typer.Option(help="Directory with the pool, its models and its Pods as YAML; watched.", show_default=False),
+        typer.Option(
+            help="Directory with the pool, its models and Pods as YAML; watched. Without it a Kubernetes API server.",
+            show_default=False,
+        ),
     ] = None,
     pool_name: Annotated[
         str | None, typer.Option(help="The InferencePool to pick endpoints for.", show_default=False)
@@ -26,13 +43,71 @@ def epp(
         str | None,
         typer.Option(help="Its namespace; NAMESPACE from the environment, else default.", show_default=False),
     ] = None,
+    pool_group: Annotated[
+        str | None,
+        typer.Option(
+            help="The API group of the InferencePool; both are looked at without it.",
+            show_default=False,
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="How to reach the API server; else KUBECONFIG, the pod's service account, ~/.kube/config.",
+            show_default=False,
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
+    ha_enable_leader_election: Annotated[
+        bool, typer.Option(help="Of several replicas only the leader is ready.", rich_help_panel=_CLUSTER)
+    ] = False,
+    metrics_endpoint_auth: Annotated[
+        bool | None,
+        typer.Option(
+            help="Metrics only for those whom the API server lets GET them; in a cluster, unless =false.",
+            show_default=False,
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
     grpc_host: Annotated[str, typer.Option(help="Address all three ports listen on.")] = "0.0.0.0",
     grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="ext_proc.")] = 9002,
     grpc_health_port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC health, always without TLS.")] = 9003,
     metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Prometheus metrics.")] = 9090,
     refresh_metrics_interval: Annotated[
-        float, typer.Option(min=0.001, help="Seconds between two scrapes of a model server; stretched under load.")
+        float,
+        typer.Option(
+            parser=scrape_interval,
+            metavar="SECONDS",
+            help="Between two scrapes, or as 50ms; stretched under load.",
+            rich_help_panel=_SERVERS,
+        ),
     ] = 0.05,
+    model_server_metrics_path: Annotated[
+        str, typer.Option(help="Where they have their metrics.", rich_help_panel=_SERVERS)
+    ] = "/metrics",
+    total_queued_requests_metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC",
+            help="Their queue: NAME or NAME{label=value}.",
+            show_default=False,
+            rich_help_panel=_SERVERS,
+        ),
+    ] = None,
+    kv_cache_usage_percentage_metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC", help="Their KV cache use, 0 to 1.", show_default=False, rich_help_panel=_SERVERS
+        ),
+    ] = None,
+    lora_info_metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC", help='Their LoRA adapters; "" for none.', show_default=False, rich_help_panel=_SERVERS
+        ),
+    ] = None,
     config_file: Annotated[
         Path | None,
         typer.Option(
@@ -51,7 +126,12 @@ def epp(
         ),
     ] = None,
     drain_seconds: Annotated[
-        float, typer.Option(min=0, help="How long SIGTERM waits for requests in flight; a second one ends that.")
+        float,
+        typer.Option(
+            parser=seconds,
+            metavar="SECONDS",
+            help="How long SIGTERM waits for requests in flight; a second one ends that.",
+        ),
     ] = 30.0,
     verbosity: Annotated[int, typer.Option("-v", min=0, max=9, help="2 is normal, 4 logs every decision.")] = 2,
     log_format: Annotated[str, typer.Option("--log-format", "--zap-encoder", help="json or console.")] = "json",
@@ -104,6 +184,25 @@ def epp(
             min=0.001, help="Seconds after which a connection without requests ends.", rich_help_panel=_LIMITS
         ),
     ] = 3600.0,
+    message_timeout: Annotated[
+        float,
+        typer.Option(min=0.001, help="Seconds that one gRPC message may take to arrive.", rich_help_panel=_LIMITS),
+    ] = 60.0,
+    explain_records: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Decisions kept; 0 for none.", rich_help_panel=_EXPLAIN)
+    ] = 1000,
+    explain_sample: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of requests, chosen by request id.", rich_help_panel=_EXPLAIN),
+    ] = 1.0,
+    explain_rate: Annotated[
+        float,
+        typer.Option(
+            min=0.001,
+            help="Decisions kept in a second, beyond a burst that fills the records.",
+            rich_help_panel=_EXPLAIN,
+        ),
+    ] = 100.0,
 ) -> None:
     """Run an endpoint picker: Envoy asks it over ext_proc which model server should take each request.
 
@@ -116,11 +215,19 @@ def epp(
         source=source,
         pool_name=pool_name,
         pool_namespace=pool_namespace or default_namespace(),
+        pool_group=pool_group,
+        kubeconfig=kubeconfig,
+        leader_election=ha_enable_leader_election,
+        metrics_endpoint_auth=metrics_endpoint_auth,
         host=grpc_host,
         grpc_port=grpc_port,
         health_port=grpc_health_port,
         metrics_port=metrics_port,
         scrape_interval=refresh_metrics_interval,
+        scrape_path=model_server_metrics_path,
+        queue_metric=total_queued_requests_metric,
+        kv_usage_metric=kv_cache_usage_percentage_metric,
+        lora_metric=lora_info_metric,
         drain_seconds=drain_seconds,
         config_file=config_file,
         config_text=config_text,
@@ -137,5 +244,10 @@ def epp(
         max_total_buffered=max_total_buffered_mib * _MIB,
         max_connections=max_connections,
         idle_seconds=idle_timeout,
+        message_seconds=message_timeout,
+        explain_records=explain_records,
+        explain_sample=explain_sample,
+        explain_rate=explain_rate,
+        notes=tuple(context.meta.get(NOTES, ())),
     )
     raise typer.Exit(run(options))

@@ -19,11 +19,20 @@ class EppOptions:
     source: Path | None
     pool_name: str | None
     pool_namespace: str
+    pool_group: str | None
+    kubeconfig: Path | None
+    leader_election: bool
+    metrics_endpoint_auth: bool | None
+    """``None``: as is usual where the pool is read from."""
     host: str
     grpc_port: int
     health_port: int
     metrics_port: int
     scrape_interval: float
+    scrape_path: str
+    queue_metric: str | None
+    kv_usage_metric: str | None
+    lora_metric: str | None
     drain_seconds: float
     config_file: Path | None
     config_text: str | None
@@ -40,3 +49,9 @@ class EppOptions:
     max_total_buffered: int
     max_connections: int
     idle_seconds: float
+    message_seconds: float
+    explain_records: int
+    explain_sample: float
+    explain_rate: float
+    notes: tuple[str, ...] = ()
+    """What to tell the user about flags that were accepted and have no effect."""

@@ -8,22 +8,36 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
+from signalbox.cli.reference_flags import translate
+
+NOTES = "signalbox.notes"
+"""In a command's ``meta``: what to tell the user about flags that were accepted and have no effect."""
+
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
 
 class GoFlagsCommand(TyperCommand):
-    """A command whose switches may also be given a value, ``--name=false``, as Go programs take them.
+    """A command that takes flags as the reference's manifests write them: ``-poolName``, ``--name=false``.
 
     An option's ``rich_help_panel`` is the section of ``--help`` it is listed in.
     """
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Turn valued switches into plain ones, then parse as usual.
+        """Turn the reference's flags into ours and valued switches into plain ones, then parse as usual.
 
         Raises:
-            typer.BadParameter: the value of a switch is not one Go takes.
+            typer.BadParameter: a value that Go would not take for a switch, or that asks for what is not done here.
         """
+        flags = {
+            name: not param.is_flag
+            for param in self.params
+            if isinstance(param, TyperOption)
+            for name in (*param.opts, *param.secondary_opts)
+        }
+        translated = translate(args, flags)
+        args = translated.args
+        ctx.meta[NOTES] = translated.notes
         switches = {
             param.opts[0]: param.secondary_opts[0]
             for param in self.params

@@ -37,4 +37,5 @@ def read_limits(options: EppOptions) -> Limits:
         server_buffered_bytes=options.max_total_buffered,
         connections=options.max_connections,
         idle_seconds=options.idle_seconds,
+        message_seconds=options.message_seconds,
     )

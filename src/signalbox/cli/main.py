@@ -13,8 +13,12 @@ from typing import Annotated
 import typer
 
 from signalbox import __version__
+from signalbox.cli.bbr_flags import bbr
 from signalbox.cli.epp_flags import epp
+from signalbox.cli.explain import explain
 from signalbox.cli.go_flags import GoFlagsCommand
+from signalbox.cli.replay import replay
+from signalbox.cli.status import status
 
 app = typer.Typer(
     name="signalbox",
@@ -96,6 +100,10 @@ def up(
 
 
 app.command(cls=GoFlagsCommand)(epp)
+app.command()(explain)
+app.command()(status)
+app.command()(replay)
+app.command(cls=GoFlagsCommand)(bbr)
 
 
 @app.command("lora-syncer", context_settings=_PASS_ON, add_help_option=False)
@@ -130,6 +138,63 @@ def validate(
     if not paths and not schema:
         raise typer.BadParameter("give at least one PATH, or --schema")
     raise typer.Exit(run(paths or (), schema=schema))
+
+
+@app.command()
+def convert(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH", help="YAML or JSON files, directories of them, or - for standard input."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write here instead of to standard output: a file that ends in .yaml, or a directory.",
+            show_default=False,
+        ),
+    ] = None,
+    only_converted: Annotated[
+        bool, typer.Option("--only-converted", help="Leave out documents that need no conversion.")
+    ] = False,
+) -> None:
+    """Turn InferenceModels into objectives and rewrites, and v1alpha2 InferencePools into v1.
+
+    Says on standard error what clients have to send from then on. Exit status 2 where something cannot be converted;
+    nothing is written then.
+    """
+    from signalbox.cli.convert import run
+
+    raise typer.Exit(run(paths, output=output, only_converted=only_converted))
+
+
+@app.command()
+def crds(
+    kind: Annotated[str, typer.Option(help="Only this kind, by any of its names.", show_default=False)] = "",
+    api_version: Annotated[
+        str, typer.Option("--version", help="Only this version, such as v1alpha2.", show_default=False)
+    ] = "",
+    group: Annotated[
+        str, typer.Option(help="Only this API group; llm-d.ai is printed on this request only.", show_default=False)
+    ] = "",
+    for_kubernetes: Annotated[
+        str,
+        typer.Option(
+            metavar="RELEASE", help="Suit API servers of this release; before 1.25 without CEL.", show_default=False
+        ),
+    ] = "",
+    without_cel: Annotated[
+        bool, typer.Option("--without-cel", help="Say rules in the words of a schema instead of in CEL.")
+    ] = False,
+) -> None:
+    """Print the CustomResourceDefinitions of the inference kinds, for kubectl apply -f -."""
+    from signalbox.cli.crds import Selection, Unavailable, knows_cel, render
+
+    try:
+        cel = not without_cel and (not for_kubernetes or knows_cel(for_kubernetes))
+        typer.echo(render(Selection(kind, api_version, group), cel=cel), nl=False)
+    except Unavailable as unavailable:
+        typer.echo(unavailable, err=True)
+        raise typer.Exit(2) from None
 
 
 def main() -> None:

@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import ssl
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
-from aiohttp import web
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 
 from signalbox import __version__
+from signalbox.cli.admin import AdminPages, decision_log
 from signalbox.cli.certificate import describe, keep_renewed, read_tls
 from signalbox.cli.configuration import ConfigurationFile, starting_rules
 from signalbox.cli.epp_options import EppOptions
+from signalbox.cli.in_cluster import InCluster
 from signalbox.cli.limits import read_limits
-from signalbox.cli.pool_page import pool_page
+from signalbox.cli.scraping import engines
 from signalbox.cli.stopping import Stop
 from signalbox.cli.thresholds import read_streaming
 from signalbox.director import Director
-from signalbox.extproc import Terms, picker_routes
+from signalbox.extproc import BodyBudget, Terms, picker_routes
 from signalbox.observability import MetricsServer, PickerMetrics, ReportedLoad
 from signalbox.pool import Pool
 from signalbox.scheduling import load_policy
-from signalbox.signals import MetricsPoller
-from signalbox.sources import DirectorySource
+from signalbox.signals import MetricsPoller, ModelsPoller
+from signalbox.sources import Source
 from signalbox.wire import GrpcServer, HealthService, ServingStatus
 
 log = logging.getLogger("signalbox.epp")
 
+_BUFFERED = ProcessingMode.BUFFERED
+
 HEALTH_SERVICES = frozenset(
     {"", "inference-extension", "liveness", "readiness", "envoy.service.ext_proc.v3.ExternalProcessor"}
 )
-"""Names the reference's manifests probe. ``liveness`` serves as long as the process does, the others once the pool is
-known."""
+"""Names the reference's manifests probe. ``liveness`` serves as long as the process does, the others while the pool is
+known and no other replica leads."""
 
 
 class Picker:
@@ -48,8 +51,15 @@ class Picker:
     """
 
     def __init__(
-        self, options: EppOptions, source: DirectorySource, pool: Pool, environment: Mapping[str, str]
+        self,
+        options: EppOptions,
+        source: Source,
+        pool: Pool,
+        environment: Mapping[str, str],
+        cluster: InCluster | None = None,
     ) -> None:
+        """``cluster`` is what there is besides where ``source`` is an API server."""
+        self._cluster = cluster
         self._options = options
         self._source = source
         self._pool = pool
@@ -61,23 +71,37 @@ class Picker:
         policy = self._configuration.load() if self._configuration is not None else None
         if options.config_text is not None:
             policy = load_policy(options.config_text, name="--config-text")
+        decisions = decision_log(options, pool)
         self._director = Director(
             pool,
             starting_rules(policy, pool, environment),
             observer=metrics,
+            journal=decisions,
             stopwatch=time.perf_counter,
             fallbacks=options.fallbacks,
         )
-        terms = Terms(max_body=options.body_limit)
+        limits = read_limits(options)
+        bodies = BodyBudget(limits.server_buffered_bytes, lambda: self._server.buffered_bytes)
+        terms = Terms(max_body=options.body_limit, bodies=bodies)
         if not read_streaming(environment):
-            terms = Terms(ProcessingMode.BUFFERED, ProcessingMode.BUFFERED, options.body_limit)
+            terms = replace(terms, request_body_mode=_BUFFERED, response_body_mode=_BUFFERED)
         self._tls = read_tls(options)
-        self._server = GrpcServer(picker_routes(self._director, time.monotonic, terms), read_limits(options))
+        self._server = GrpcServer(picker_routes(self._director, time.monotonic, terms), limits)
         self._health = HealthService(self._status)
         self._health_server = GrpcServer(self._health.routes())
-        self._metrics_server = MetricsServer(metrics.registry, healthy=lambda: self._pool.spec is not None)
-        self._metrics_server.add_get("/debug/pool", self._show_pool)
-        self._poller = MetricsPoller(pool, options.scrape_interval)
+        self._metrics_server = MetricsServer(
+            metrics.registry,
+            healthy=lambda: self._status("readiness") is ServingStatus.SERVING,
+            guard=None if cluster is None else cluster.guard,
+        )
+        if cluster is not None:
+            metrics.registry.register(cluster.collector)
+            cluster.on_change(self._health.notify)
+        self._admin = AdminPages(options, self._director, decisions, self._configuration, lambda: source.problems)
+        self._admin.add_to(self._metrics_server)
+        metrics.registry.register(self._admin.faults())
+        self._models_poller = ModelsPoller(pool)
+        self._poller = MetricsPoller(pool, options.scrape_interval, engines=engines(options), path=options.scrape_path)
 
     @property
     def grpc_port(self) -> int:
@@ -109,22 +133,33 @@ class Picker:
                 raise OSError(error.errno, f"{error.strerror}; choose another with --metrics-port") from error
             await self._listen("health", self._health_server, options.health_port)
             await self._listen("ext_proc", self._server, options.grpc_port, context)
+            self._admin.open(self._metrics_server.port)
             self.listening.set()
             self._log_ready()
             async with asyncio.TaskGroup() as tasks:
-                background = [tasks.create_task(self._poller.run()), tasks.create_task(self._follow_source())]
+                background = [
+                    tasks.create_task(self._poller.run()),
+                    tasks.create_task(self._models_poller.run()),
+                    tasks.create_task(self._follow_source()),
+                ]
                 if self._configuration is not None:
                     background.append(tasks.create_task(self._configuration.follow(self._director)))
                 if self._tls is not None:
                     background.append(tasks.create_task(keep_renewed(self._tls)))
+                election = None if self._cluster is None else tasks.create_task(self._cluster.stand())
                 await stop.gently.wait()
+                if election is not None:
+                    election.cancel()  # which gives the lease up, while this replica drains
                 await self._drain(stop)
                 for task in background:
                     task.cancel()
         finally:
             await self._server.close()
             await self._health_server.close()
+            self._admin.close()
             await self._metrics_server.close()
+            if self._cluster is not None:
+                await self._cluster.close()
         log.info("stopped")
 
     async def _drain(self, stop: Stop) -> None:
@@ -145,18 +180,19 @@ class Picker:
     def _status(self, service: str) -> ServingStatus:
         if service not in HEALTH_SERVICES:
             return ServingStatus.SERVICE_UNKNOWN
-        if service == "liveness" or (self._pool.spec is not None and not self._draining):
+        waiting = self._pool.spec is None or (self._cluster is not None and self._cluster.stands_back)
+        if service == "liveness" or not (waiting or self._draining):
             return ServingStatus.SERVING
         return ServingStatus.NOT_SERVING
 
-    async def _show_pool(self, _request: web.Request) -> web.Response:
-        page = pool_page(self._pool, time.monotonic())
-        return web.json_response(page, dumps=lambda value: json.dumps(value, indent=2))
-
     async def _follow_source(self) -> None:
+        known = self._pool.spec is not None
         async for _ in self._source.changes():
             self._poller.wake()
+            self._models_poller.wake()
             self._health.notify()
+            if known is not (known := self._pool.spec is not None):
+                log.info("pool found" if known else "pool gone", extra={"endpoints": len(self._pool.endpoints)})
 
     async def _listen(self, what: str, server: GrpcServer, port: int, tls: ssl.SSLContext | None = None) -> None:
         try:

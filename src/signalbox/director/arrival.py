@@ -8,6 +8,7 @@ import msgspec
 
 from signalbox.director.events import Ticket
 from signalbox.payloads import error_body
+from signalbox.scheduling import Step
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -43,6 +44,8 @@ class Routed(msgspec.Struct, frozen=True):
     """Further headers to set on the request."""
     response_headers: Mapping[str, str] = {}
     """Headers to set on the answer."""
+    steps: tuple[Step, ...] = ()
+    """What the scheduling profile did."""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -53,6 +56,8 @@ class Refused(msgspec.Struct, frozen=True):
     message: str
     body: bytes
     retry_after: int | None = None
+    dropped: str = ""
+    """Why a request was dropped that nothing was wrong with, in llm-d's terms (``x-llm-d-request-dropped-reason``)."""
 
 
 def refuse(
@@ -64,6 +69,8 @@ def refuse(
     error_code: str,
     param: str | None = None,
     retry_after: int | None = None,
+    dropped: str = "",
 ) -> Refused:
     """Build a refusal whose body names the reason as OpenAI's clients expect it."""
-    return Refused(status, code, message, error_body(message, type=type, code=error_code, param=param), retry_after)
+    body = error_body(message, type=type, code=error_code, param=param)
+    return Refused(status, code, message, body, retry_after, dropped)

@@ -9,7 +9,7 @@ import msgspec
 from signalbox.director.prefixes import PrefixTracker
 from signalbox.payloads import Usage
 from signalbox.pool import Charge, Endpoint
-from signalbox.scheduling import Step
+from signalbox.scheduling import Policy
 from signalbox.scheduling.prefix import Insertion
 
 
@@ -29,6 +29,8 @@ class Ticket(msgspec.Struct):
     request_bytes: int
     stream: bool
     prompt_tokens_estimate: int
+    api: str = ""
+    """Which API the client used: ``chat``, ``completions`` and so on."""
     first_byte_at: float | None = None
     rewrite: str = ""
     """Name of the InferenceModelRewrite that chose the target, if one did."""
@@ -36,16 +38,32 @@ class Ticket(msgspec.Struct):
     """Seconds to the first token that the client asked for (``x-slo-ttft-ms``)."""
     slo_tpot: float | None = None
     """Seconds per output token that the client asked for (``x-slo-tpot-ms``)."""
-    steps: tuple[Step, ...] = ()
-    """What the scheduling profile did, for whoever asks why."""
+    objective: str | None = None
+    """The InferenceObjective the client named."""
     tracker: PrefixTracker | None = None
     """Who remembers this request's prompt: the index of the rules it was routed by."""
     insertions: tuple[Insertion, ...] = ()
     """What that index learned from it: one for each endpoint that computes its prompt."""
     stage_charges: tuple[Charge, ...] = ()
     """The same request on the accounts of its prefill and encode endpoints."""
+    cached_tokens: float = 0.0
+    """How much of the prompt the first choice was believed to hold."""
+    policy: Policy | None = None
+    """Who chose, where it wants to hear of first tokens and ends."""
+    ahead: float = 0.0
+    """For it: prompt tokens the first choice had to compute before this request's."""
+    decoding: float = 0.0
+    """For it: requests of ours that were past their first token there."""
+    moved: bool = False
+    """Whether a fallback served it."""
     charge: Charge | None = None
     """This request on its endpoint's in-flight account, until it ends."""
+    noted: bool = False
+    """Whether the journal keeps its decision."""
+    completion: Completion | None = None
+    """For the journal: how it ended, once it has."""
+    finished_at: float | None = None
+    """For the journal: and when."""
 
 
 class Completion(msgspec.Struct, frozen=True):

@@ -28,6 +28,11 @@ class Lookup(msgspec.Struct, frozen=True):
     blocks: PromptBlocks
     match: PrefixMatch
 
+    def cached_tokens(self, endpoint: Endpoint) -> float:
+        """Return how many tokens of the prompt ``endpoint`` is believed to hold."""
+        held = float(self.match.blocks[endpoint.row]) * self.match.block_size
+        return min(held, float(self.blocks.tokens))
+
 
 class PrefixTracker:
     """Looks prompts up and remembers where they were sent."""
@@ -56,8 +61,13 @@ class PrefixTracker:
         most = (
             self.parameters.max_prefix_tokens_to_match or self.parameters.max_prefix_blocks_to_match * index.block_size
         )
-        blocks = hash_prompt(read_prompt(request), target, index.block_size, most)
+        blocks = self.cut(request, target, index.block_size, most)
         return Lookup(blocks, index.match(blocks, self._pool.columns.size))
+
+    def cut(self, request: Request, target: str, block_size: int, most: int) -> PromptBlocks:
+        """Cut a prompt into blocks of ``block_size`` tokens, up to ``most`` tokens. For whoever knows prompts by other
+        means than their text to override."""
+        return hash_prompt(read_prompt(request), target, block_size, most)
 
     def remember(self, lookup: Lookup, endpoint: Endpoint) -> Insertion | None:
         """The prompt goes to ``endpoint``; ``None`` where the engines' block size changed since it was looked up."""

@@ -23,14 +23,18 @@ class BlockPool:
     A live block is held by at least one request: *shared* under its hash with a reference count, or *private* while it
     has none. A free block may still hold a cached prefix (*idle*) until somebody needs the room. Blocks without a hash
     are interchangeable, so they are only counted.
+
+    One hash stands for ``hash_blocks`` consecutive blocks, which are shared, cached and evicted together; everything
+    else counts single blocks.
     """
 
-    __slots__ = ("_idle", "_private", "_references", "total")
+    __slots__ = ("_idle", "_private", "_references", "hash_blocks", "total")
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, hash_blocks: int = 1) -> None:
         if total < 1:
             raise ValueError(f"BlockPool total: {total} blocks; at least 1 is needed")
         self.total = total
+        self.hash_blocks = hash_blocks
         self._references: dict[int, int] = {}
         self._idle: OrderedDict[int, None] = OrderedDict()  # oldest first
         self._private = 0
@@ -38,20 +42,20 @@ class BlockPool:
     @property
     def live(self) -> int:
         """Blocks held by requests."""
-        return len(self._references) + self._private
+        return len(self._references) * self.hash_blocks + self._private
 
     @property
     def free(self) -> int:
         """Blocks that can be allocated, idle cached ones included."""
-        return self.total - len(self._references) - self._private
+        return self.total - len(self._references) * self.hash_blocks - self._private
 
     @property
     def idle(self) -> int:
         """Free blocks that still hold a cached prefix."""
-        return len(self._idle)
+        return len(self._idle) * self.hash_blocks
 
     def match(self, hashes: Sequence[int], limit: int) -> tuple[int, int]:
-        """(how many leading blocks are cached, how many of these are idle), looking at ``limit`` blocks at most."""
+        """(how many leading hashes are cached, how many of these are idle), looking at ``limit`` hashes at most."""
         found = idle = 0
         for block in hashes[:limit]:
             if block in self._idle:
@@ -76,21 +80,23 @@ class BlockPool:
         free = self.free
         if count > free:
             return False
-        for _ in range(count - (free - len(self._idle))):
-            self._idle.popitem(last=False)
+        short = count - (free - self.idle)
+        if short > 0:
+            for _ in range(-(-short // self.hash_blocks)):
+                self._idle.popitem(last=False)
         self._private += count
         return True
 
     def publish(self, block: int) -> bool:
-        """A private block is full and has this hash now: share it; False if another block already has the hash."""
+        """The private blocks of one hash are full: share them; False if others already have the hash."""
         if block in self._references or block in self._idle:
             return False
-        self._private -= 1
+        self._private -= self.hash_blocks
         self._references[block] = 1
         return True
 
     def release(self, shared: Sequence[int], private: int) -> None:
-        """Give back one request's blocks, ``shared`` in chain order: its tail will be the first to be evicted."""
+        """Give back one request's blocks, ``shared`` hashes in chain order: its tail will be the first evicted."""
         references = self._references
         for block in reversed(shared):
             count = references[block] - 1

@@ -2,10 +2,13 @@
 
 All decoding sequences gain one token in every batch. A sequence therefore stores the tick at which it began to decode
 and not a counter, and a batch costs only what changes in it: sequences that end, that need a new block (one in
-``block_size``), or that prefill.
+``block_size``), or that prefill. Of a run of batches in which nothing happens but one more token each, all up to the
+next event are taken in one jump.
 """
 
 from collections import deque
+from heapq import heappop, heappush
+from itertools import pairwise
 
 from signalbox.engine.adapters import AdapterTiers
 from signalbox.engine.blocks import BlockPool
@@ -13,6 +16,7 @@ from signalbox.engine.config import EngineConfig
 from signalbox.engine.profile import EngineProfile
 from signalbox.engine.requests import Phase, Request, RequestState
 from signalbox.engine.results import EngineStats, StepResult
+from signalbox.engine.run import DecodeRun
 
 
 class RequestTooLarge(Exception):
@@ -22,16 +26,19 @@ class RequestTooLarge(Exception):
 class Engine:
     """One model on one GPU. Every ``now`` is a time in seconds that never goes back."""
 
-    def __init__(self, profile: EngineProfile, config: EngineConfig) -> None:
+    def __init__(self, profile: EngineProfile, config: EngineConfig, *, each_batch: bool = True) -> None:
+        """``each_batch`` says whether results list every single batch: ``inter_token`` and ``batch_tokens``."""
         self.profile = profile
         self.config = config
+        self._each_batch = each_batch
+        self._unit = config.block_size * config.hash_blocks  # tokens a hash stands for
         self.adapters = AdapterTiers(
             config.max_loras,
             config.max_cpu_loras,
             profile.lora_disk_seconds(config.max_lora_rank),
             profile.lora_copy_seconds(config.max_lora_rank),
         )
-        self._pool = BlockPool(config.num_gpu_blocks)
+        self._pool = BlockPool(config.num_gpu_blocks, config.hash_blocks)
         self._states: dict[str, RequestState] = {}
         self._running: dict[RequestState, None] = {}  # in order of admission
         # One queue per adapter: a request whose adapter has no slot is overtaken without a walk over all that wait.
@@ -40,6 +47,11 @@ class Engine:
         self._tick = 0
         self._crossings: list[dict[RequestState, None]] = [{} for _ in range(config.block_size)]
         self._finishing: dict[int, list[RequestState]] = {}
+        self._finish_ticks: list[int] = []  # a heap of the keys of _finishing
+        self._run: DecodeRun | None = None  # while nothing but decoding goes on
+        self._taken_in_jumps = [0] * config.block_size  # for each list of _crossings: blocks a sequence in it was given
+        self._offering = 0  # decoding sequences that offer what they generate to the prefix cache
+        self._last_arrival = 0.0
         self._decoding = 0
         self._kv_tokens = 0  # context of all decoding sequences
         self._prefill: RequestState | None = None  # the one sequence whose prompt is only partly computed
@@ -71,6 +83,8 @@ class Engine:
         self._order += 1
         self._states[request.id] = state
         self._waiting.setdefault(request.adapter, deque()).append(state)
+        self._last_arrival = max(self._last_arrival, now)
+        self._run = None
         return state
 
     def cancel(self, request_id: str, now: float) -> RequestState | None:
@@ -81,6 +95,7 @@ class Engine:
         state.base_generated = self.generated(state)
         if state.phase is Phase.WAITING:
             self._dequeue(state)
+            self._run = None  # those behind it may be smaller
         else:
             self._leave_batch(state)
         self._end(state, Phase.CANCELLED, now)
@@ -90,6 +105,7 @@ class Engine:
         """Load an adapter; the seconds until it is ready. No batch starts meanwhile, as in vLLM."""
         seconds = self.adapters.load(name)
         self._free_at = max(self._free_at, now) + seconds
+        self._run = None
         return seconds
 
     def unload_adapter(self, name: str) -> bool:
@@ -101,6 +117,13 @@ class Engine:
         if state.phase is Phase.DECODE:
             return state.base_generated + self._tick - state.base_tick
         return state.base_generated
+
+    def cached_tokens(self, request: Request) -> int:
+        """Prompt tokens the prefix cache would spare this request if it were scheduled now. Changes nothing."""
+        if not self.config.prefix_caching:
+            return 0
+        found, _ = self._pool.match(request.block_hashes, (request.prompt_tokens - 1) // self._unit)
+        return found * self._unit
 
     def step(self, now: float) -> StepResult:
         """Finish every batch that ends by ``now``, start those that follow, and report.
@@ -118,6 +141,8 @@ class Engine:
             if start is None or start > now:
                 result.next_at = start
                 return result
+            if self._run is not None:
+                start = self._jump(self._run, now, result)
             self._start(start)
 
     def stats(self) -> EngineStats:
@@ -143,6 +168,15 @@ class Engine:
             adapters_in_host_memory=self.adapters.in_host_memory,
         )
 
+    def uncomputed_tokens(self) -> int:
+        """Prompt tokens of all requests here that no batch has taken yet, less what the prefix cache would spare."""
+        state = self._prefill
+        tokens = 0 if state is None else self._prefill_length(state) - state.computed
+        for queue in self._waiting.values():
+            for state in queue:
+                tokens += self._prefill_length(state) - self.cached_tokens(state.request)
+        return tokens
+
     # -- starting a batch ---------------------------------------------------------------------------------------------
 
     def _next_start(self) -> float | None:
@@ -152,8 +186,48 @@ class Engine:
             return None
         return max(self._free_at, min(queue[0].arrival for queue in self._waiting.values()))
 
+    def _jump(self, run: DecodeRun, now: float, result: StepResult) -> float:
+        """Take all batches of the run that end by ``now``, but for the one in which a sequence ends, if there is room
+        for the KV blocks they need; when the next batch starts."""
+        before = self._tick - run.tick
+        ticks = self._finish_ticks
+        while ticks[0] <= self._tick:
+            heappop(ticks)
+        count = min(run.ended_by(now) - before, ticks[0] - self._tick - 1)
+        if count < 1:
+            return self._free_at
+        size, crossings = self.config.block_size, self._crossings
+        cycles, rest = divmod(count, size)
+        due = [(self._tick + ahead) % size for ahead in range(rest)]
+        blocks = cycles * self._decoding + sum([len(crossings[place]) for place in due])
+        if not self._pool.allocate(blocks):
+            return self._free_at
+        taken = self._taken_in_jumps
+        if cycles:
+            for place in range(size):
+                taken[place] += cycles
+        for place in due:
+            taken[place] += 1
+        tokens = count * self._decoding
+        self._kv_tokens += tokens
+        self._generation_tokens += tokens
+        result.tokens += tokens
+        if self._each_batch:
+            ends = [run.end(before + number) for number in range(count + 1)]
+            result.inter_token += [(end - last, self._decoding) for last, end in pairwise(ends)]
+            result.batch_tokens += [self._decoding] * count
+        self._tick += count
+        self._last_commit = self._free_at = run.end(before + count)
+        return self._free_at
+
     def _start(self, start: float) -> None:
         preempted = self._extend_decoding()
+        if self._run is not None:
+            self._batch_prefill_tokens = 0
+            self._batch_end = self._run.end(self._tick - self._run.tick + 1)
+            self._duration = self._batch_end - start
+            self._free_at = self._batch_end
+            return
         budget = self.config.max_num_batched_tokens - self._decoding
         prefill_tokens = kv_tokens = 0
         seconds = 0.0
@@ -176,6 +250,9 @@ class Engine:
             seconds += load_seconds
         if prefill_tokens or self._decoding:
             seconds += self.profile.step_time(prefill_tokens, self._decoding, self._kv_tokens + kv_tokens)
+            if not (prefill_tokens or preempted or self._offering or start < self._last_arrival):
+                # Who waits now waits until something changes: what it needs is not free, and less will be.
+                self._run = DecodeRun(start, self._tick, seconds, self.profile.kv_read_seconds * self._decoding)
         self._batch_prefill_tokens = prefill_tokens
         self._duration = seconds
         self._batch_end = start + seconds
@@ -188,7 +265,7 @@ class Engine:
         for state in list(due):
             if state.phase is not Phase.DECODE:
                 continue  # preempted for an earlier one of this list
-            self._publish(state, self._computed(state) // self.config.block_size)
+            self._publish(state, self._computed(state) // self._unit)
             while not self._pool.allocate(1):
                 victim = next(reversed(self._running))
                 self._preempt(victim)
@@ -203,17 +280,18 @@ class Engine:
         state = self._next_waiting(start)
         if state is None:
             return None
-        size, length = self.config.block_size, self._prefill_length(state)
+        size, unit, length = self.config.block_size, self._unit, self._prefill_length(state)
         # The last token is always computed: its logits give the next one.
-        found, idle = self._pool.match(state.hashes, (length - 1) // size) if self.config.prefix_caching else (0, 0)
-        chunk = min(budget, length - found * size)
-        if -(-(found * size + chunk) // size) - found > self._pool.free - idle:
+        found, idle = self._pool.match(state.hashes, (length - 1) // unit) if self.config.prefix_caching else (0, 0)
+        chunk = min(budget, length - found * unit)
+        hash_blocks = self.config.hash_blocks
+        if -(-(found * unit + chunk) // size) - found * hash_blocks > self._pool.free - idle * hash_blocks:
             return None
         self._dequeue(state)
         self._pool.share(state.hashes[:found])
         state.shared = state.hashes[:found]
         state.published = found
-        state.computed = found * size
+        state.computed = found * unit
         state.phase = Phase.PREFILL
         self._running[state] = None
         if state.cached_tokens is None:  # a resumed request is not asked for twice
@@ -230,12 +308,12 @@ class Engine:
         """Plan ``chunk`` more prompt tokens of a sequence into this batch; False if their blocks do not fit."""
         size = self.config.block_size
         end = state.computed + chunk
-        blocks = -(-end // size) - len(state.shared) - state.private
+        blocks = -(-end // size) - len(state.shared) * self.config.hash_blocks - state.private
         if not self._pool.allocate(blocks):
             return False
         state.private += blocks
         state.computed = end
-        self._publish(state, end // size)
+        self._publish(state, end // self._unit)
         if end == self._prefill_length(state):
             self._prefilled.append(state)
             self._prefill = None
@@ -261,17 +339,18 @@ class Engine:
         self._batch_end = None
         self._tick += 1
         tokens = self._decoding
-        if tokens:
-            result.inter_token.append((end - self._last_commit, tokens))
-            self._kv_tokens += tokens
-        result.batch_tokens.append(self._batch_prefill_tokens + tokens)
+        self._kv_tokens += tokens
+        if self._each_batch:
+            if tokens:
+                result.inter_token.append((end - self._last_commit, tokens))
+            result.batch_tokens.append(self._batch_prefill_tokens + tokens)
         prefilled, self._prefilled = self._prefilled, []
         for state in prefilled:
             self._begin_decode(state, end, result)
         tokens += len(prefilled)
         for state in self._finishing.pop(self._tick, ()):
             if state.phase is Phase.DECODE and state.finish_tick == self._tick:
-                self._publish(state, self._computed(state) // self.config.block_size)
+                self._publish(state, self._computed(state) // self._unit)
                 state.base_generated = state.request.output_tokens
                 state.last_token_at = end
                 self._leave_batch(state)
@@ -287,7 +366,7 @@ class Engine:
             state.first_token_at = end
             self._prompt_tokens += request.prompt_tokens
             result.first_tokens.append(state)
-        else:
+        elif self._each_batch:
             result.inter_token.append((end - state.last_token_at, 1))
         state.last_token_at = end
         state.base_generated += 1
@@ -297,8 +376,17 @@ class Engine:
         context = request.prompt_tokens + state.base_generated
         self._decoding += 1
         self._kv_tokens += context
-        self._crossings[(self._tick - (context - 1)) % self.config.block_size][state] = None
-        self._finishing.setdefault(state.finish_tick, []).append(state)
+        self._run = None
+        self._offering += self._offers(request)
+        place = (self._tick - (context - 1)) % self.config.block_size
+        self._crossings[place][state] = None
+        state.jumped = self._taken_in_jumps[place]
+        finishing = self._finishing.get(state.finish_tick)
+        if finishing is None:
+            self._finishing[state.finish_tick] = [state]
+            heappush(self._finish_ticks, state.finish_tick)
+        else:
+            finishing.append(state)
 
     # -- leaving ------------------------------------------------------------------------------------------------------
 
@@ -315,12 +403,16 @@ class Engine:
 
     def _leave_batch(self, state: RequestState) -> None:
         """Undo everything a sequence holds in the running batch."""
+        self._run = None
         if state.phase is Phase.DECODE:
             context = state.request.prompt_tokens + state.base_generated
             self._decoding -= 1
             self._kv_tokens -= context
             started = state.request.prompt_tokens + state.base_generated - (self._tick - state.base_tick)
-            del self._crossings[(state.base_tick - (started - 1)) % self.config.block_size][state]
+            place = (state.base_tick - (started - 1)) % self.config.block_size
+            del self._crossings[place][state]
+            state.private += self._taken_in_jumps[place] - state.jumped
+            self._offering -= self._offers(state.request)
         elif state is self._prefill:
             self._prefill = None
         else:
@@ -353,19 +445,22 @@ class Engine:
         """Tokens of a decoding sequence whose KV exists: all but the newest."""
         return state.request.prompt_tokens + self.generated(state) - 1
 
-    def _publish(self, state: RequestState, full_blocks: int) -> None:
-        """Offer the sequence's first ``full_blocks`` blocks to the prefix cache, as far as their tokens are known."""
+    def _offers(self, request: Request) -> bool:
+        return request.tokens_between is not None and self.config.prefix_caching
+
+    def _publish(self, state: RequestState, full: int) -> None:
+        """Offer what the sequence's first ``full`` hashes stand for to the prefix cache, as far as tokens are known."""
         if not self.config.prefix_caching:
             return
-        size, hashes = self.config.block_size, state.hashes
-        while state.published < full_blocks:
+        unit, hashes = self._unit, state.hashes
+        while state.published < full:
             index = state.published
             if index == len(hashes):
                 if state.request.tokens_between is None:
                     return
                 parent = hashes[-1] if hashes else state.request.root
-                hashes.append(hash((parent, tuple(state.request.tokens_between(index * size, (index + 1) * size)))))
+                hashes.append(hash((parent, tuple(state.request.tokens_between(index * unit, (index + 1) * unit)))))
             if self._pool.publish(hashes[index]):
-                state.private -= 1
+                state.private -= self.config.hash_blocks
                 state.shared.append(hashes[index])
             state.published += 1

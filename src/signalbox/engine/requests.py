@@ -9,9 +9,10 @@ from enum import Enum
 class Request:
     """One sequence to generate. Its output length is known beforehand: the engine models time, not content.
 
-    ``block_hashes`` are the chained hashes of the full prompt blocks (``chain_hashes``), empty to stay out of the
-    prefix cache. ``tokens_between(start, stop)`` gives the token ids of prompt and output at these positions, so that
-    generated blocks can be cached when they fill; without it they stay private. ``root`` is the root of the chain.
+    ``block_hashes`` are the chained hashes of the full prompt blocks (``chain_hashes``; of every ``hash_blocks`` blocks
+    together where the engine's configuration says so), empty to stay out of the prefix cache.
+    ``tokens_between(start, stop)`` gives the token ids of prompt and output at these positions, so that generated
+    blocks can be cached when they fill; without it they stay private. ``root`` is the root of the chain.
     """
 
     id: str
@@ -46,6 +47,7 @@ class RequestState:
         "finished_at",
         "first_token_at",
         "hashes",
+        "jumped",
         "last_token_at",
         "order",
         "phase",
@@ -72,6 +74,7 @@ class RequestState:
         self.hashes = list(request.block_hashes)
         self.shared: list[int] = []
         self.private = 0
+        self.jumped = 0  # blocks the engine had taken in jumps for sequences like this one when it began to decode
         self.published = 0  # leading full blocks already offered to the prefix cache
         self.base_generated = 0  # tokens generated when the engine's tick was base_tick
         self.base_tick = 0

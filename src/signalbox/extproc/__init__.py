@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from signalbox.director import Director
+from signalbox.extproc.bodies import BodyBudget
 from signalbox.extproc.exchange import Exchange, Terms
 from signalbox.wire import Accept, Call
 
-__all__ = ["PROCESS", "Exchange", "Terms", "picker_routes"]
+__all__ = ["PROCESS", "BodyBudget", "Exchange", "Terms", "picker_routes"]
 
 PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 

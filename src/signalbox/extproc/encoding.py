@@ -18,10 +18,15 @@ METADATA_NAMESPACE = "envoy.lb"
 MAX_CHUNK = 62_000
 """Bytes in one streamed body answer: some Envoy builds refuse chunks of 64 KiB and more."""
 
+_END_OF_STREAM = b"\x10\x01"  # StreamedBodyResponse.end_of_stream = true
 _OVERWRITE = b"\x18\x02"  # HeaderValueOption.append_action = OVERWRITE_IF_EXISTS_OR_ADD; the default would append
 
 
 def _varint(value: int) -> bytes:
+    if value < 0x80:
+        return bytes((value,))
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -91,43 +96,98 @@ def route_in_headers(
 
     ``removed`` headers are taken off, ``extra`` ones set.
     """
+    if length is not None and not removed and not extra:
+        digits = b"%d" % length
+        before, after = _usual_answer(destination, len(digits))
+        return before + digits + after
     common = _mutation(destination, length, removed, extra) + _CLEAR_ROUTE_CACHE
     return _field(1, _field(1, common)) + _destination(destination)[1]
+
+
+@lru_cache(maxsize=4096)
+def _usual_mutation(destination: str, digits: int) -> tuple[bytes, bytes]:
+    """A `_mutation` with no other headers, cut where the ``digits`` of the content length stand."""
+    whole = _mutation(destination, 10 ** (digits - 1), (), _NONE)
+    cut = len(whole) - len(_OVERWRITE)
+    return whole[: cut - digits], whole[cut:]
+
+
+@lru_cache(maxsize=4096)
+def _usual_answer(destination: str, digits: int) -> tuple[bytes, bytes]:
+    """The usual answer of `route_in_headers`, cut at the same place."""
+    before, after = _usual_mutation(destination, digits)
+    after += _CLEAR_ROUTE_CACHE
+    size = len(before) + digits + len(after)
+    common = b"\x0a" + _varint(size)  # HeadersResponse.response
+    return b"\x0a" + _varint(len(common) + size) + common + before, after + _destination(destination)[1]
 
 
 def route_in_body(
     destination: str, body: bytes | None, removed: Sequence[str] = (), extra: Mapping[str, str] = _NONE
 ) -> bytes:
     """Answer a buffered request body with the destination, and with a new body unless it is ``None``."""
-    common = _mutation(destination, None if body is None else len(body), removed, extra)
-    if body is not None:
-        common += _field(3, _field(1, body))
-    return _field(3, _field(1, common + _CLEAR_ROUTE_CACHE)) + _destination(destination)[1]
+    metadata = _destination(destination)[1]
+    if body is None:
+        common = _mutation(destination, None, removed, extra) + _CLEAR_ROUTE_CACHE
+        return _field(3, _field(1, common)) + metadata
+    size = len(body)
+    if removed or extra:
+        mutation = _mutation(destination, size, removed, extra)
+    else:
+        digits = b"%d" % size
+        before, after = _usual_mutation(destination, len(digits))
+        mutation = before + digits + after
+    # Written out, so that a long body is copied once.
+    inner = b"\x0a" + _varint(size)  # BodyMutation.body
+    mutation += b"\x1a" + _varint(len(inner) + size) + inner  # CommonResponse.body_mutation
+    rest = size + len(_CLEAR_ROUTE_CACHE)
+    common = b"\x0a" + _varint(len(mutation) + rest) + mutation  # BodyResponse.response
+    return b"".join((b"\x1a", _varint(len(common) + rest), common, body, _CLEAR_ROUTE_CACHE, metadata))
 
 
-def _streamed(number: int, body: bytes, end_of_stream: bool) -> bytes:
-    streamed = (_field(1, body) if body else b"") + (b"\x10\x01" if end_of_stream else b"")
-    return _field(number, _field(1, _field(3, _field(3, streamed))))
+@lru_cache(maxsize=4096)
+def _before_piece(number: int, size: int, end_of_stream: bool) -> bytes:
+    """What stands before the ``size`` bytes of a streamed piece, in the answer that is field ``number``."""
+    written = b"\x0a" + _varint(size) if size else b""  # StreamedBodyResponse.body
+    length = len(written) + size + (len(_END_OF_STREAM) if end_of_stream else 0)
+    # StreamedBodyResponse in BodyMutation in CommonResponse in BodyResponse
+    for outer in (3, 3, 1, number):
+        tag = bytes((outer << 3 | 2,)) + _varint(length)
+        length += len(tag)
+        written = tag + written
+    return written
 
 
-def _chunks(number: int, body: bytes, end_of_stream: bool) -> list[bytes]:
+def _piece(number: int, body: bytes | memoryview, end_of_stream: bool) -> bytes:
+    before = _before_piece(number, len(body), end_of_stream)
+    return b"".join((before, body, _END_OF_STREAM)) if end_of_stream else before + body
+
+
+def _pieces(number: int, body: bytes, end_of_stream: bool) -> list[bytes]:
     if len(body) <= MAX_CHUNK:
-        return [_streamed(number, body, end_of_stream)]
+        return [_piece(number, body, end_of_stream)]
     last = (len(body) - 1) // MAX_CHUNK * MAX_CHUNK
+    view = memoryview(body)
     return [
-        _streamed(number, body[start : start + MAX_CHUNK], end_of_stream and start == last)
+        _piece(number, view[start : start + MAX_CHUNK], end_of_stream and start == last)
         for start in range(0, len(body), MAX_CHUNK)
     ]
 
 
 def request_chunks(body: bytes, end_of_stream: bool) -> list[bytes]:
     """The request body, full duplex: pieces of at most ``MAX_CHUNK`` bytes, at least one."""
-    return _chunks(3, body, end_of_stream)
+    return _pieces(3, body, end_of_stream)
 
 
 def response_chunks(body: bytes, end_of_stream: bool) -> list[bytes]:
     """A piece of the response body, full duplex, passed on as it is."""
-    return _chunks(4, body, end_of_stream)
+    return _pieces(4, body, end_of_stream)
+
+
+def response_chunk(body: bytes, end_of_stream: bool) -> bytes:
+    """The same for a piece of at most ``MAX_CHUNK`` bytes."""
+    before = _before_piece(4, len(body), end_of_stream)
+    return before + body + _END_OF_STREAM if end_of_stream else before + body
 
 
 def answer_headers(headers: Mapping[str, str]) -> bytes:

@@ -17,16 +17,18 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from signalbox.gateway.addresses import PICKER_NETWORK, POD_NETWORK, NoAddress, claim
+from signalbox.gateway.addresses import POD_NETWORK, NoAddress, claim
 from signalbox.gateway.backends import pool_members
+from signalbox.gateway.body_routing import BodyRouting
 from signalbox.gateway.desired import Desired
-from signalbox.gateway.local_picker import GRPC_PORT, HEALTH_PORT, METRICS_PORT, LocalPicker
+from signalbox.gateway.local_picker import LocalPicker
 from signalbox.gateway.local_pod import LocalPod, Surroundings
 from signalbox.gateway.members import Member, Phase
+from signalbox.gateway.pickers import Pickers
 from signalbox.gateway.pods import Workload
 from signalbox.gateway.rollout import PodView, Start, held_up, plan_rollout
 from signalbox.gateway.servers import ExternalServer
-from signalbox.resources import InferencePool, Key
+from signalbox.resources import InferencePool
 
 VOLUME_LAG = 1.0
 """Seconds between telling pickers about models and handing ConfigMaps to running pods.
@@ -41,8 +43,10 @@ LAST_PICKS = 0.5
 class Proxy(Protocol):
     """The gateway's data plane."""
 
-    async def publish(self, desired: Desired, members: Iterable[Member], pickers: Iterable[LocalPicker]) -> None:
-        """Put routes, ready members and pickers in force; return when they are."""
+    async def publish(
+        self, desired: Desired, members: Iterable[Member], pickers: Iterable[LocalPicker], body_router: str
+    ) -> None:
+        """Put routes, ready members, pickers and body-based routing (its address or "") in force; return when done."""
 
     async def stop(self) -> None:
         """Let requests finish, then end."""
@@ -69,13 +73,13 @@ class Cluster:
         self._clock = clock
         self._desired = Desired()
         self._pods: dict[tuple[str, str], LocalPod] = {}
-        self._pickers: dict[Key, LocalPicker] = {}
+        self._pickers = Pickers(around, self._say_once)
+        self._body_routing = BodyRouting(around, self._say_once)
         self._proxied: frozenset[tuple[str, str, str, int]] = frozenset()
         self._volumes_current: set[tuple[str, str]] = set()
         self._models_told = float("-inf")
         self._wake = wake or asyncio.Event()
         self._ending_pods: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._ending_pickers: set[asyncio.Task[None]] = set()
         self._steps_settled = False
         self._said: set[str] = set()
 
@@ -90,7 +94,7 @@ class Cluster:
     @property
     def pickers(self) -> tuple[LocalPicker, ...]:
         """The pickers, one for each pool."""
-        return tuple(self._pickers.values())
+        return self._pickers.all
 
     @property
     def desired(self) -> Desired:
@@ -103,8 +107,10 @@ class Cluster:
 
     @property
     def settled(self) -> bool:
-        """Whether all that is asked for serves: every pod, every picker, and the proxy knows them."""
+        """Whether all that is asked for serves: pods, pickers, body-based routing; and the proxy knows them."""
         if not self._steps_settled or not all(picker.ready for picker in self.pickers):
+            return False
+        if not self._body_routing.ready:
             return False
         ready = [member for member in self.members if member.ready]
         if any(member.identity not in self._proxied for member in ready):
@@ -141,14 +147,17 @@ class Cluster:
     async def step(self) -> None:
         """Act once on whatever differs from what is asked for."""
         desired = self._desired
-        self._match_pickers(desired)
+        self._pickers.match(desired)
+        self._body_routing.match(desired)
         self._match_pods(desired)
         self._say_troubles()
         self._tell_models(desired)
         self._tell_pods(desired)
         self._fill_volumes(desired)
         ready = frozenset(member.identity for member in self.members if member.ready)
-        await self._proxy.publish(desired, self.members, self.pickers)
+        body_router = self._body_routing.address
+        await self._proxy.publish(desired, self.members, self.pickers, body_router)
+        self._body_routing.told(body_router)
         self._proxied = ready
         self._tell_pods(desired)
         self._end_drained()
@@ -159,43 +168,16 @@ class Cluster:
         await self._proxy.stop()
         for task in self._ending_pods.values():
             task.cancel()  # they may take the pods' own, longer grace
-        await asyncio.gather(*self._ending_pods.values(), *self._ending_pickers, return_exceptions=True)
+        await asyncio.gather(*self._ending_pods.values(), return_exceptions=True)
         await asyncio.gather(
             *(pod.stop(grace) for pod in self._pods.values()),
-            *(picker.stop() for picker in self._pickers.values()),
+            self._pickers.stop(),
+            self._body_routing.stop(),
             *(server.stop() for server in self._servers),
         )
         self._pods.clear()
-        self._pickers.clear()
 
     # -- the parts of a step ------------------------------------------------------------------------------------
-
-    def _match_pickers(self, desired: Desired) -> None:
-        wanted = {pool.key: pool for pool in desired.pools}
-        for key, picker in list(self._pickers.items()):
-            settings = desired.workloads.picker_environment.get(key, {})
-            if key not in wanted or picker.environment != dict(settings):
-                del self._pickers[key]
-                self._end_picker(picker)
-                reason = "its settings changed" if key in wanted else "its pool is gone"
-                self._around.say("picker", f"{key.name} {picker.address} stopping: {reason}")
-        for key, pool in wanted.items():
-            if key in self._pickers:
-                continue
-            try:
-                ports = (GRPC_PORT, HEALTH_PORT, METRICS_PORT)
-                lease = claim(PICKER_NETWORK, ports, avoid=self._around.taken_ports)
-            except NoAddress as error:
-                self._say_once("picker", f"{key.name}: {error}")
-                continue
-            settings = desired.workloads.picker_environment.get(key, {})
-            picker = LocalPicker(pool, lease, settings, self._around)
-            self._pickers[key] = picker
-            picker.tell_objects(pool, desired.policies_of(pool))
-            picker.tell_pods((), ())
-            picker.start()
-            given = "".join(f" {name}={value}" for name, value in sorted(settings.items()))
-            self._around.say("picker", f"{key.name} {picker.address} starting{given}")
 
     def _match_pods(self, desired: Desired) -> None:
         workloads = {workload.key: workload for workload in desired.workloads.servers}
@@ -247,16 +229,11 @@ class Cluster:
                 self._around.say("pod", f"{pod.name} not ready: {trouble}{waits}")
 
     def _tell_models(self, desired: Desired) -> None:
-        for pool in desired.pools:
-            picker = self._pickers.get(pool.key)
-            if picker and picker.tell_objects(pool, desired.policies_of(pool)):
-                self._models_told = self._clock()
+        if self._pickers.tell_policies(desired):
+            self._models_told = self._clock()
 
     def _tell_pods(self, desired: Desired) -> None:
-        for pool in desired.pools:
-            picker = self._pickers.get(pool.key)
-            if picker:
-                picker.tell_pods(self.members_of(pool), self._proxied)
+        self._pickers.tell_pods(desired, self.members_of, self._proxied)
 
     def _fill_volumes(self, desired: Desired) -> None:
         lag = self._models_told + VOLUME_LAG - self._clock()
@@ -282,11 +259,6 @@ class Cluster:
         self._volumes_current.discard(identity)
         self._around.say("pod", f"{pod.name} gone")
         self.wake()
-
-    def _end_picker(self, picker: LocalPicker) -> None:
-        task = asyncio.create_task(picker.stop())
-        self._ending_pickers.add(task)
-        task.add_done_callback(self._ending_pickers.discard)
 
     def _pods_of(self, workload: Workload) -> list[LocalPod]:
         return [pod for pod in self._pods.values() if pod.owner == workload.key]

@@ -16,6 +16,8 @@ SERVER_IMAGES = ("vllm-openai", "vllm-tpu", "vllm-cpu-release-repo", "llm-d-infe
 
 PICKER_IMAGES = ("epp", "endpoint-picker", "llm-d-inference-scheduler", "llm-d-router")
 
+BODY_ROUTER_IMAGES = ("bbr", "body-based-routing")
+
 PICKER_VARIABLES = (
     "KV_CACHE_THRESHOLD",
     "QUEUE_THRESHOLD_CRITICAL",
@@ -120,6 +122,12 @@ def is_picker_image(image: str) -> bool:
     """Whether an image is an endpoint picker, ours or the reference's."""
     name = image_name(image)
     return any(name == known or name.startswith(f"{known}-") or name.endswith(f"-{known}") for known in PICKER_IMAGES)
+
+
+def is_body_router(container: Container) -> bool:
+    """Whether a container is body-based routing, ours or the reference's."""
+    words = (*container.command, *container.args)
+    return image_name(container.image) in BODY_ROUTER_IMAGES or "bbr" in (_program(word) for word in words[:2])
 
 
 def image_name(image: str) -> str:

@@ -16,6 +16,7 @@ from signalbox.resources import (
     InferenceModelRewrite,
     InferenceObjective,
     InferencePool,
+    Key,
     Pod,
     Resource,
     Service,
@@ -37,6 +38,8 @@ class Desired:
     config_maps: Mapping[tuple[str, str], ConfigMap] = field(default_factory=dict)
     """By namespace and name."""
     workloads: Workloads = field(default_factory=lambda: Workloads((), {}, ()))
+    configurations: Mapping[Key, str] = field(default_factory=dict)
+    """By pool: the EndpointPickerConfig its picker decides by, where it has one that is good."""
     notes: tuple[str, ...] = ()
 
     def config_maps_of(self, namespace: str) -> dict[str, ConfigMap]:
@@ -76,7 +79,7 @@ def sort_out(resources: Iterable[Resource], servers_given: bool = False) -> Desi
         notes += [
             f"{workload.key}: not run, the servers given with --server take its place" for workload in workloads.servers
         ]
-        workloads = Workloads((), workloads.picker_environment, ())
+        workloads = Workloads((), workloads.pickers, ())
     return Desired(
         pools=pools,
         policies=tuple(

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from signalbox import resources as spec
 from signalbox.gateway.containers import (
-    PICKER_VARIABLES,
     Container,
+    is_body_router,
     is_picker_image,
     last_option,
     listen_port,
@@ -17,6 +17,7 @@ from signalbox.gateway.containers import (
     syncer_arguments,
     vllm_arguments,
 )
+from signalbox.gateway.picker_deployment import PickerSettings, picker_settings
 from signalbox.gateway.podspec import ConfigMapVolume, Mount, config_map_volumes, container_of, mounts_of, probes_of
 from signalbox.gateway.probes import Probes
 from signalbox.resources import Deployment, InferencePool, Key, Service
@@ -92,7 +93,7 @@ class Workloads:
     """What the Deployments of a manifest set come to."""
 
     servers: tuple[Workload, ...]
-    picker_environment: Mapping[Key, Mapping[str, str]]
+    pickers: Mapping[Key, PickerSettings]
     """For each pool whose picker is deployed here: the settings to pass on to ours."""
     notes: tuple[str, ...]
     """What a reader should know: what is not run, and why."""
@@ -104,7 +105,7 @@ def read_workloads(
     """Sort Deployments into model servers, pickers and the rest."""
     pools, services = tuple(pools), tuple(services)
     servers: list[Workload] = []
-    environments: dict[Key, Mapping[str, str]] = {}
+    pickers: dict[Key, PickerSettings] = {}
     notes: list[str] = []
     for deployment in deployments:
         name = f"Deployment {deployment.metadata.namespace}/{deployment.metadata.name}"
@@ -117,10 +118,12 @@ def read_workloads(
         if served or any(is_picker_image(c.image) for c in deployment.spec.template.spec.containers):
             notes.append(f"{name}: replaced by signalbox's own picker")
             for pool in served or tuple(p for p in pools if p.metadata.namespace == deployment.metadata.namespace):
-                environments[pool.key] = _picker_settings(deployment)
+                pickers[pool.key] = picker_settings(deployment)
+        elif any(is_body_router(container_of(c, "")) for c in deployment.spec.template.spec.containers):
+            notes.append(f"{name}: replaced by signalbox's own body-based routing, which runs while a route needs it")
         else:
             notes.append(f"{name}: not a vLLM server: not run here")
-    return Workloads(tuple(servers), environments, tuple(notes))
+    return Workloads(tuple(servers), pickers, tuple(notes))
 
 
 def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
@@ -214,12 +217,3 @@ def _pools_picked_by(
         and pool.spec.endpoint_picker_ref is not None
         and pool.spec.endpoint_picker_ref.name in names
     )
-
-
-def _picker_settings(deployment: Deployment) -> dict[str, str]:
-    return {
-        name: value
-        for raw in deployment.spec.template.spec.containers
-        for name, value in container_of(raw, deployment.metadata.namespace).variables.items()
-        if name in PICKER_VARIABLES
-    }

@@ -44,12 +44,14 @@ class EnvoyProxy:
         """Envoy's process id while it runs."""
         return self._envoy.pid
 
-    async def publish(self, desired: Desired, members: Iterable[Member], pickers: Iterable[LocalPicker]) -> None:
+    async def publish(
+        self, desired: Desired, members: Iterable[Member], pickers: Iterable[LocalPicker], body_router: str
+    ) -> None:
         """Put routes, ready members and pickers in force. What Envoy refuses is said, and its last good state stays.
 
         Raises ``EnvoyError`` when Envoy does not start.
         """
-        config = self._translate(desired, tuple(members), pickers)
+        config = self._translate(desired, tuple(members), pickers, body_router)
         for note in config.notes:
             self._say_once(note)
         if not self._started:
@@ -79,7 +81,9 @@ class EnvoyProxy:
                         await asyncio.sleep(_POLL)
         await self._envoy.stop(grace=2.0)
 
-    def _translate(self, desired: Desired, members: tuple[Member, ...], pickers: Iterable[LocalPicker]) -> EnvoyConfig:
+    def _translate(
+        self, desired: Desired, members: tuple[Member, ...], pickers: Iterable[LocalPicker], body_router: str
+    ) -> EnvoyConfig:
         ports = map_ports(desired.gateways, self._port)
         return translate(
             desired.gateways,
@@ -90,6 +94,7 @@ class EnvoyProxy:
                 directory=self._directory,
                 ports=ports.ports,
                 listen_host=self._listen_host,
+                body_router=body_router,
                 body_limit=self._around.body_limit,
             ),
         )

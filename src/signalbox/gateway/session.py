@@ -7,12 +7,14 @@ import contextlib
 import signal
 import time
 from collections.abc import AsyncIterator, Coroutine
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 
 from signalbox.gateway.arguments import ArgumentCheck
 from signalbox.gateway.cluster import Cluster
+from signalbox.gateway.configurations import ConfigurationCheck
 from signalbox.gateway.desired import Desired, sort_out
 from signalbox.gateway.envoy import EnvoyError
 from signalbox.gateway.figures import Scraper
@@ -55,6 +57,7 @@ class Session:
         self._screen: Screen = open_screen(options.plain)
         self._log = ManifestLog(self._screen.say)
         self._arguments = ArgumentCheck()
+        self._configurations = ConfigurationCheck()
         self._made_up: tuple[Resource, ...] = ()
         self._servers: tuple[tuple[ServerURL, str], ...] = ()
         self._headline = "starting"
@@ -149,7 +152,8 @@ class Session:
     def _read(self, reader: ManifestReader) -> Desired:
         manifests = self._arguments.check(reader.read())
         desired = sort_out((*self._made_up, *manifests.resources), servers_given=bool(self._servers))
-        self._log.tell(manifests, desired)
+        desired, problems = self._configurations.check(desired)
+        self._log.tell(replace(manifests, problems=(*manifests.problems, *problems)), desired)
         return desired
 
     async def _follow(self, reader: ManifestReader, cluster: Cluster) -> None:

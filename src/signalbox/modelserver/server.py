@@ -43,7 +43,13 @@ class ModelServer:
     ``runtime_lora`` is vLLM's VLLM_ALLOW_RUNTIME_LORA_UPDATING: without it the LoRA endpoints are not there.
     """
 
-    def __init__(self, options: ServerOptions, *, runtime_lora: bool = False) -> None:
+    def __init__(
+        self,
+        options: ServerOptions,
+        *,
+        runtime_lora: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.options = options
         config = options.engine
         metrics = ServerMetrics(
@@ -52,7 +58,7 @@ class ModelServer:
             _cache_config(options),
             config.max_loras if options.enable_lora else None,
         )
-        self.driver = EngineDriver(Engine(options.profile, config), metrics, options.speed)
+        self.driver = EngineDriver(Engine(options.profile, config), metrics, options.speed, clock)
         self._metrics = metrics
         self._tokenizer = Tokenizer()
         self._models = ServedModels(options, self.driver)

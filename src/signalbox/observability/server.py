@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Metric, generate_latest
@@ -11,6 +12,17 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Denial(NamedTuple):
+    """Why a request is not answered: an HTTP status, and a sentence."""
+
+    status: int
+    message: str
+
+
+Guard = Callable[[str, str], Awaitable[Denial | None]]
+"""From the path and the Authorization header of a request (empty without one) to ``None``, or why it is denied."""
 
 
 class _OneFamily(Collector):
@@ -28,11 +40,17 @@ class MetricsServer:
     models does not hold up requests that share the event loop.
     """
 
-    def __init__(self, registry: CollectorRegistry, healthy: Callable[[], bool] = lambda: True) -> None:
-        """``healthy`` decides what ``/healthz`` answers: 200 ``ok`` or 503 ``not ready``."""
+    def __init__(
+        self, registry: CollectorRegistry, healthy: Callable[[], bool] = lambda: True, guard: Guard | None = None
+    ) -> None:
+        """``healthy`` decides what ``/healthz`` answers: 200 ``ok`` or 503 ``not ready``.
+
+        ``guard`` is asked about every request but those for ``/healthz``, which kubelets send without a name.
+        """
+        self._guard = guard
         self._registry = registry
         self._healthy = healthy
-        self._app = web.Application()
+        self._app = web.Application(middlewares=[self._admit])
         self._runner: web.AppRunner | None = None
         self._port: int | None = None
         self.add_get("/metrics", self._metrics)
@@ -67,6 +85,15 @@ class MetricsServer:
         if self._runner is not None:
             runner, self._runner, self._port = self._runner, None, None
             await runner.cleanup()
+
+    @web.middleware
+    async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._guard is not None and request.path != "/healthz":
+            denial = await self._guard(request.path, request.headers.get("Authorization", ""))
+            if denial is not None:
+                headers = {"WWW-Authenticate": "Bearer"} if denial.status == 401 else {}
+                return web.json_response({"error": denial.message}, status=denial.status, headers=headers)
+        return await handler(request)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         pieces = []

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -90,23 +89,17 @@ class UsageReport:
     def _take_usage(self, usage: Any) -> None:
         if not isinstance(usage, dict):
             return
-        for count in _counts(usage, "prompt_tokens", "input_tokens"):
-            self._prompt = count
-        for count in _counts(usage, "completion_tokens", "output_tokens"):
-            self._completion = count
+        get = usage.get
+        self._prompt = _count(get("input_tokens"), _count(get("prompt_tokens"), self._prompt))
+        self._completion = _count(get("output_tokens"), _count(get("completion_tokens"), self._completion))
         for name in ("prompt_tokens_details", "input_tokens_details"):
-            details = usage.get(name)
+            details = get(name)
             if isinstance(details, dict):
-                for count in _counts(details, "cached_tokens"):
-                    self._cached = count
-        for count in _counts(usage, "cache_read_input_tokens"):
-            self._cached_apart = count
-        for count in _counts(usage, "cache_creation_input_tokens"):
-            self._written = count
+                self._cached = _count(details.get("cached_tokens"), self._cached)
+        self._cached_apart = _count(get("cache_read_input_tokens"), self._cached_apart)
+        self._written = _count(get("cache_creation_input_tokens"), self._written)
 
 
-def _counts(values: dict[Any, Any], *names: str) -> Iterator[int]:
-    for name in names:
-        value = values.get(name)
-        if type(value) is int and value >= 0:
-            yield value
+def _count(value: Any, known: int | None) -> int | None:
+    """``value`` where it is a number of tokens, else what was ``known``."""
+    return value if type(value) is int and value >= 0 else known

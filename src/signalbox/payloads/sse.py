@@ -23,6 +23,8 @@ class EventBuffer:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes of the stream; return the events they complete, each followed by a blank line."""
+        if not self._pending and chunk.endswith(b"\n\n") and not self._ends_in_cr and b"\r" not in chunk:
+            return chunk  # whole events, as servers write them
         if self._ends_in_cr or b"\r" in chunk:
             chunk = self._with_newlines(chunk)
         pending = self._pending

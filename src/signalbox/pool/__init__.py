@@ -1,28 +1,40 @@
 """The live state of one InferencePool: endpoints as columns, in-flight accounting, models, objectives and rewrites."""
 
-from signalbox.pool.catalogue import PRIORITY, Catalogue, Conflict, Resolution
+from signalbox.pool.accounts import Charge, ScrapeMark
+from signalbox.pool.catalogue import PRIORITY, Catalogue, Conflict, HeldBack, Resolution
 from signalbox.pool.columns import NEVER, Columns, Floats, Mask, Rows
-from signalbox.pool.endpoints import PORT_ANNOTATION, Endpoint, join_address
-from signalbox.pool.pool import Charge, Pool, ScrapeMark
+from signalbox.pool.endpoints import ACTIVE_PORTS_ANNOTATION, PORT_ANNOTATION, Endpoint, join_address
+from signalbox.pool.inventory import Inventory, Served
+from signalbox.pool.left_out import LeftOut
+from signalbox.pool.listings import ModelList
+from signalbox.pool.pool import Pool
 from signalbox.pool.readings import Readings
 from signalbox.pool.rotation import Rotation
+from signalbox.pool.split import STICKY_ANNOTATION
 
 __all__ = [
+    "ACTIVE_PORTS_ANNOTATION",
     "NEVER",
     "PORT_ANNOTATION",
     "PRIORITY",
+    "STICKY_ANNOTATION",
     "Catalogue",
     "Charge",
     "Columns",
     "Conflict",
     "Endpoint",
     "Floats",
+    "HeldBack",
+    "Inventory",
+    "LeftOut",
     "Mask",
+    "ModelList",
     "Pool",
     "Readings",
     "Resolution",
     "Rotation",
     "Rows",
     "ScrapeMark",
+    "Served",
     "join_address",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 PORT_ANNOTATION = "signalbox.dev/port"
@@ -11,6 +11,19 @@ PORT_ANNOTATION = "signalbox.dev/port"
 In a cluster every pod has an address of its own, so one port number does for all. Servers outside of one may share an
 address, and then only the port tells them apart.
 """
+
+ACTIVE_PORTS_ANNOTATION = "inference.networking.k8s.io/active-ports"
+"""On a Pod: which of the pool's target ports its servers listen on, separated by commas; all of them without it, none
+where it is empty. Entries that are no target port count for nothing."""
+
+
+def active_ports(text: str | None, target_ports: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the target ports that ``text``, the annotation's value, leaves active, each with its rank among all."""
+    if text is None:
+        return list(enumerate(target_ports))
+    entries = (entry.strip() for entry in text.split(","))
+    named = {int(entry) for entry in entries if entry.isascii() and entry.isdecimal() and len(entry) < 10}
+    return [(rank, port) for rank, port in enumerate(target_ports) if port in named]
 
 
 def join_address(host: str, port: int) -> str:

@@ -9,15 +9,19 @@ still refers to it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-import msgspec
 import numpy as np
+import xxhash
 
-from signalbox.pool.catalogue import Catalogue
+from signalbox.pool.accounts import Accounts, Charge, ScrapeMark
+from signalbox.pool.catalogue import Catalogue, HeldBack
 from signalbox.pool.columns import Columns, Rows
-from signalbox.pool.endpoints import PORT_ANNOTATION, Endpoint
+from signalbox.pool.endpoints import Endpoint
+from signalbox.pool.left_out import LeftOut, left_out
+from signalbox.pool.listings import Listings, ModelList
+from signalbox.pool.membership import places
 from signalbox.pool.readings import Readings
+from signalbox.pool.residency import Residency
 from signalbox.resources import (
     InferenceModel,
     InferenceModelRewrite,
@@ -30,21 +34,6 @@ from signalbox.resources import (
 Member = Pod | InferenceModel | InferenceModelRewrite | InferenceObjective
 
 
-@dataclass(frozen=True, slots=True)
-class ScrapeMark:
-    """What was in flight when a scrape began."""
-
-    inflight: float
-    tokens: float
-
-
-class Charge(msgspec.Struct):
-    """One request on one endpoint's account: ``tokens`` are estimated prompt and answer tokens."""
-
-    endpoint: Endpoint
-    tokens: float
-
-
 class Pool:
     """State of the InferencePool ``namespace``/``name``. Every change is immediate; nothing here waits."""
 
@@ -53,6 +42,9 @@ class Pool:
         self.namespace = namespace
         self.spec: InferencePool | None = None
         self.columns = Columns()
+        self._accounts = Accounts(self.columns)
+        self._residency = Residency(self.columns)
+        self._listings = Listings(self.columns)
         self.catalogue = Catalogue()
         self._stale = False
         self._endpoints: tuple[Endpoint, ...] = ()
@@ -126,6 +118,10 @@ class Pool:
             self._refresh()
         return self._version
 
+    def left_out(self) -> list[LeftOut]:
+        """The pods that are not endpoints, and why; worked out anew each time."""
+        return left_out(self._pods.values(), self.spec)
+
     def subset(self, hints: tuple[str, ...]) -> Rows:
         """Rows of the ready endpoints that ``hints`` name: each hint is ``ip:port``, or an ``ip`` for all its ports."""
         if self._stale:
@@ -150,35 +146,18 @@ class Pool:
         """Return the ready endpoint of ``row``; raises ``KeyError`` where there is none."""
         return self._by_row[row]
 
-    def _wanted(self) -> list[tuple[str, str, str, int, Pod, str]]:
-        if self.spec is None:
-            return []
-        selector = self.spec.spec.selector.match_labels
-        ports = [port.number for port in self.spec.spec.target_ports]
-        wanted = []
-        for pod in self._pods.values():
-            labels = pod.metadata.labels
-            if not pod.ready or pod.terminating or not pod.status.pod_ip:
-                continue
-            if not selector or any(labels.get(name) != value for name, value in selector.items()):
-                continue
-            own = pod.metadata.annotations.get(PORT_ANNOTATION, "")
-            pod_ports = [int(own)] if own.isdecimal() and 0 < int(own) < 65_536 else ports
-            for rank, port in enumerate(pod_ports):
-                name = pod.metadata.name if len(pod_ports) == 1 else f"{pod.metadata.name}-rank-{rank}"
-                wanted.append((pod.metadata.namespace, pod.metadata.name, pod.status.pod_ip, port, pod, name))
-        return wanted
-
     def _refresh(self) -> None:
         """Bring the rows in line with the pods; keep the row of every endpoint that stays."""
         self._stale = False
         present: dict[int, Endpoint] = {}
-        for namespace, pod_name, host, port, pod, name in self._wanted():
-            identity = (namespace, pod_name, host, port)
+        for place in places(self._pods.values(), self.spec):
+            pod, name, port = place
+            identity = namespace, pod_name, host, _ = place.identity
             bound = self._bound.get(identity)
             row = self._take_row() if bound is None else bound.row
             if bound is None or bound.labels != pod.metadata.labels or bound.name != name:
                 bound = Endpoint(name, namespace, pod_name, host, port, row, dict(pod.metadata.labels))
+                self.columns.identity[row] = xxhash.xxh64_intdigest(bound.address.encode())
                 self._bound[identity] = bound
             present[row] = bound
         for identity, endpoint in list(self._bound.items()):
@@ -194,6 +173,7 @@ class Pool:
             for endpoint in endpoints:
                 self._by_host.setdefault(endpoint.host, []).append(endpoint)
             self._version += 1
+            self._tell_catalogue()
 
     def _take_row(self) -> int:
         if not self._free:
@@ -204,43 +184,50 @@ class Pool:
 
     def _free_row(self, identity: tuple[str, str, str, int], row: int) -> None:
         del self._bound[identity]
+        self._listings.forget(row)
+        self._residency.forget(row)
         self.columns.clear(row)
         self._free.append(row)
 
     # -- what we sent -------------------------------------------------------------------------------------------
 
-    def acquire(self, endpoint: Endpoint, tokens: float) -> Charge:
-        """Put one request of about ``tokens`` tokens on the endpoint's account."""
-        self.columns.inflight[endpoint.row] += 1
-        self.columns.inflight_tokens[endpoint.row] += tokens
-        return Charge(endpoint, tokens)
+    def acquire(
+        self, endpoint: Endpoint, prompt_tokens: float, answer_tokens: float = 0.0, cached_tokens: float = 0.0
+    ) -> Charge:
+        """Put one request on the endpoint's account.
+
+        ``prompt_tokens`` are those the server has to compute, ``cached_tokens`` those of the prompt it need not, and
+        ``answer_tokens`` how many are expected back.
+        """
+        charge = Charge(endpoint, prompt_tokens, answer_tokens, cached_tokens)
+        self._accounts.open(charge)
+        return charge
+
+    def answered(self, charge: Charge) -> None:
+        """The first token came: the prompt is computed, the request decodes."""
+        self._accounts.answered(charge)
 
     def move(self, charge: Charge, endpoint: Endpoint) -> None:
         """Move a request to the endpoint that really served it, such as the first fallback."""
         if endpoint.row != charge.endpoint.row:
-            tokens = charge.tokens
             self.release(charge)
-            charge.endpoint = self.acquire(endpoint, tokens).endpoint
-            charge.tokens = tokens
+            charge.endpoint = endpoint
+            self._accounts.open(charge)
 
     def release(self, charge: Charge) -> None:
         """Take the request off the account. Call once for each charge."""
-        row = charge.endpoint.row
-        self.columns.inflight[row] -= 1
-        self.columns.inflight_tokens[row] -= charge.tokens
-        charge.tokens = 0.0
-        if row not in self._by_row and self.columns.inflight[row] <= 0:
-            endpoint = charge.endpoint
+        idle = self._accounts.close(charge)
+        endpoint = charge.endpoint
+        if idle and endpoint.row not in self._by_row:
             identity = (endpoint.namespace, endpoint.pod, endpoint.host, endpoint.port)
             if identity in self._bound:
-                self._free_row(identity, row)
+                self._free_row(identity, endpoint.row)
 
     # -- what they report ---------------------------------------------------------------------------------------
 
     def begin_scrape(self, endpoint: Endpoint) -> ScrapeMark:
         """Call before asking an endpoint for its metrics; hand the result to :meth:`record`."""
-        row = endpoint.row
-        return ScrapeMark(float(self.columns.inflight[row]), float(self.columns.inflight_tokens[row]))
+        return self._accounts.mark(endpoint.row)
 
     def record(self, endpoint: Endpoint, readings: Readings, mark: ScrapeMark, now: float) -> None:
         """Store what a scrape reported. Fields that were not reported keep their last value."""
@@ -260,8 +247,13 @@ class Pool:
             columns.lora_max[row] = readings.lora_max
         if readings.lora_active is not None:
             columns.set_adapters(row, readings.lora_active)
+            self._residency.reported(row, readings.lora_active, readings.lora_resident, now)
+        elif readings.lora_resident is not None:
+            self._residency.reported(row, frozenset(), readings.lora_resident, now)
         columns.inflight_mark[row] = mark.inflight
-        columns.tokens_mark[row] = mark.tokens
+        columns.kv_mark[row] = mark.kv_tokens
+        if readings.waiting is not None and readings.running is not None:
+            self._accounts.compare(row, mark.inflight, readings.waiting + readings.running, now)
         columns.scraped(row, now)
 
     def scrape_failed(self, endpoint: Endpoint, now: float) -> None:
@@ -269,3 +261,33 @@ class Pool:
         them."""
         if endpoint.row in self._by_row:
             self.columns.scrape_failed(endpoint.row)
+
+    def record_models(self, endpoint: Endpoint, models: ModelList | None) -> None:
+        """Store which models an endpoint lists; ``None`` when that is not known any more."""
+        row = endpoint.row
+        if self._by_row.get(row) != endpoint:
+            return
+        news = self._listings.forget(row) if models is None else self._listings.record(row, models)
+        if news:
+            if models is not None:
+                self._residency.keep_only(row, models.names)
+            self._tell_catalogue()
+
+    def model_answered(self, endpoint: Endpoint, name: str, now: float) -> None:
+        """A request for ``name`` was answered with 200: an adapter is in the server's memory then."""
+        if self.columns.is_adapter(name) and endpoint.row in self._by_row:
+            self._residency.answered(endpoint.row, name, now)
+
+    def model_refused(self, endpoint: Endpoint, name: str) -> None:
+        """The endpoint does not know ``name`` (404), whatever it listed."""
+        if endpoint.row in self._by_row:
+            self._residency.lost(endpoint.row, name)
+            if self._listings.refused(endpoint.row, name):
+                self._tell_catalogue()
+
+    def held_back(self) -> tuple[HeldBack, ...]:
+        """The weighted targets that get no traffic, since no ready endpoint has loaded them."""
+        return self.catalogue.held_back()
+
+    def _tell_catalogue(self) -> None:
+        self.catalogue.set_listed(self._listings.names(self._rows))

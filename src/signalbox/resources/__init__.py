@@ -43,6 +43,7 @@ from signalbox.resources.inferencepool import (
     Selector,
     TargetPort,
 )
+from signalbox.resources.inferencepoolimport import InferencePoolImport
 from signalbox.resources.kinds import KINDS
 from signalbox.resources.metadata import ObjectMeta, Resource, TemplateMeta
 from signalbox.resources.objective import InferenceObjective, InferenceObjectiveSpec
@@ -67,6 +68,7 @@ from signalbox.resources.rewrite import (
     RewriteTarget,
 )
 from signalbox.resources.serialize import serialize
+from signalbox.resources.updates import check_update
 from signalbox.resources.workloads import (
     ConfigMap,
     Deployment,
@@ -117,6 +119,7 @@ __all__ = [
     "InferenceObjective",
     "InferenceObjectiveSpec",
     "InferencePool",
+    "InferencePoolImport",
     "InferencePoolSpec",
     "InvalidResource",
     "Key",
@@ -157,6 +160,7 @@ __all__ = [
     "ValueMatchType",
     "Volume",
     "VolumeMount",
+    "check_update",
     "parse_document",
     "parse_duration",
     "parse_resource",

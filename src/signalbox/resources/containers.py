@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from signalbox.resources.limits import entries, text, unique_by
 from signalbox.resources.probes import Probe, Seconds
-from signalbox.resources.scalars import DNSLabel, ObjectName, Port, entries, text, unique_by
+from signalbox.resources.scalars import DNSLabel, ObjectName, Port
 from signalbox.resources.strict import Boolean, Opaque, Strict, fault
 from signalbox.resources.suggestions import choose
 

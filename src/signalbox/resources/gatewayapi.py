@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from signalbox.resources.limits import entries, text, unique_by
 from signalbox.resources.metadata import Resource
-from signalbox.resources.scalars import DNSSubdomain, Hostname, ObjectName, Port, entries, text, unique_by
+from signalbox.resources.scalars import DNSSubdomain, Hostname, ObjectName, Port
 from signalbox.resources.strict import Opaque, Strict, fault
 
 GATEWAY_GROUP = "gateway.networking.k8s.io"

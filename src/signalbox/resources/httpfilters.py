@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, model_validator
 
-from signalbox.resources.scalars import entries, text, unique_by
+from signalbox.resources.limits import entries, text, unique_by
 from signalbox.resources.strict import Opaque, Strict, fault
 
 HeaderName = Annotated[str, text(1, 256, r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+", "an HTTP header name")]

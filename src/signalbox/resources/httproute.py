@@ -10,20 +10,9 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 from signalbox.resources.durations import parse_duration
 from signalbox.resources.gatewayapi import GATEWAY_GROUP
 from signalbox.resources.httpfilters import Filters, HeaderName
+from signalbox.resources.limits import bounded, entries, text, unique_by
 from signalbox.resources.metadata import Resource
-from signalbox.resources.scalars import (
-    DNSLabel,
-    DNSSubdomain,
-    Group,
-    Hostname,
-    Kind,
-    ObjectName,
-    Port,
-    bounded,
-    entries,
-    text,
-    unique_by,
-)
+from signalbox.resources.scalars import DNSLabel, DNSSubdomain, Group, Hostname, Kind, ObjectName, Port
 from signalbox.resources.strict import Integer, Opaque, Strict, describe, fault
 
 

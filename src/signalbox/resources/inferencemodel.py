@@ -7,10 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
+from signalbox.resources.limits import Rule, bounded, entries, text
 from signalbox.resources.metadata import Resource
 from signalbox.resources.references import EXPERIMENTAL_GROUP, ExperimentalPoolRef
-from signalbox.resources.scalars import bounded, entries, text
 from signalbox.resources.strict import Integer, Opaque, Strict, fault
+
+IMMUTABLE = Rule("self == oldSelf", "modelName is immutable")
+ALL_WEIGHTS_OR_NONE = Rule(
+    "self.all(model, has(model.weight)) || self.all(model, !has(model.weight))",
+    "Weights should be set for all models, or none of the models.",
+    {"anyOf": [{"items": {"required": ["weight"]}}, {"items": {"not": {"required": ["weight"]}}}]},
+)
 
 Weight = Annotated[Integer, bounded(1, 1_000_000)]
 
@@ -22,11 +29,16 @@ class Criticality(StrEnum):
     STANDARD = "Standard"
     SHEDDABLE = "Sheddable"
 
+    @property
+    def priority(self) -> int:
+        """The same as the priority of an objective: above 0 matters more than usual, below 0 may be shed."""
+        return {"Critical": 1, "Standard": 0, "Sheddable": -1}[self]
+
 
 class TargetModel(Strict):
     """A served model and its share of the traffic, relative to its siblings' weights."""
 
-    name: Annotated[str, text(1, 253)]
+    name: Annotated[str, text(0, 253)]
     weight: Weight | None = None
 
 
@@ -42,17 +54,17 @@ def _weights_all_or_none(targets: tuple[TargetModel, ...]) -> tuple[TargetModel,
     return targets
 
 
-TargetModels = Annotated[tuple[TargetModel, ...], entries(0, 10, "model"), AfterValidator(_weights_all_or_none)]
+TargetModels = Annotated[
+    tuple[TargetModel, ...], entries(0, 10, "model"), AfterValidator(_weights_all_or_none), ALL_WEIGHTS_OR_NONE
+]
 
 
 class InferenceModelSpec(Strict):
     """With no ``target_models``, ``model_name`` itself is what the servers are asked for."""
 
-    model_name: Annotated[str, text(1, 256)]
+    model_name: Annotated[str, text(0, 256), IMMUTABLE]
     criticality: Criticality | None = None
-    target_models: Annotated[
-        tuple[TargetModel, ...], entries(0, 10, "model"), AfterValidator(_weights_all_or_none)
-    ] = ()
+    target_models: TargetModels = ()
     pool_ref: ExperimentalPoolRef
 
 

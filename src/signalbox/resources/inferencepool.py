@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from signalbox.resources.limits import Rule, entries, unique_by
 from signalbox.resources.metadata import Resource
 from signalbox.resources.references import STABLE_GROUP
-from signalbox.resources.scalars import Group, Kind, Labels, ObjectName, Port, entries, unique_by
+from signalbox.resources.scalars import Group, Kind, Labels, ObjectName, Port
 from signalbox.resources.strict import Opaque, Strict, fault
 
 
@@ -27,6 +28,18 @@ class AppProtocol(StrEnum):
     H2C = "kubernetes.io/h2c"
 
 
+PORTS_DIFFER = Rule(
+    "self.all(p1, self.exists_one(p2, p1.number==p2.number))",
+    "port number must be unique",
+    {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["number"]},
+)
+SERVICE_NEEDS_PORT = Rule(
+    "self.kind != 'Service' || has(self.port)",
+    "port is required when kind is 'Service' or unspecified (defaults to 'Service')",
+    {"anyOf": [{"required": ["port"]}, {"not": {"properties": {"kind": {"enum": ["Service"]}}}}]},
+)
+
+
 class TargetPort(Strict):
     """A port number, wrapped as the API wraps it."""
 
@@ -41,6 +54,8 @@ class Selector(Strict):
 
 class EndpointPickerRef(Strict):
     """The service that picks endpoints for a pool."""
+
+    schema_rules: ClassVar[tuple[Rule, ...]] = (SERVICE_NEEDS_PORT,)
 
     group: Group = ""
     kind: Kind = "Service"
@@ -68,7 +83,7 @@ class InferencePoolSpec(Strict):
     """Which pods serve, on which ports, and who picks among them."""
 
     selector: Selector
-    target_ports: Annotated[tuple[TargetPort, ...], entries(1, 8, "port"), unique_by("number")]
+    target_ports: Annotated[tuple[TargetPort, ...], entries(1, 8, "port"), unique_by("number"), PORTS_DIFFER]
     app_protocol: AppProtocol = AppProtocol.HTTP
     endpoint_picker_ref: EndpointPickerRef | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from signalbox.resources.inferencepool import (
     EndpointPickerRef,
@@ -14,7 +14,7 @@ from signalbox.resources.inferencepool import (
 )
 from signalbox.resources.metadata import Resource
 from signalbox.resources.references import EXPERIMENTAL_GROUP
-from signalbox.resources.scalars import Group, Kind, Labels, ObjectName, Port, entries
+from signalbox.resources.scalars import Group, Kind, Labels, ObjectName, Port
 from signalbox.resources.strict import Opaque, Strict
 
 DEFAULT_PICKER_PORT = 9002
@@ -45,9 +45,9 @@ class ExtensionRef(Strict):
 
 
 class InferencePoolV1Alpha2Spec(Strict):
-    """The old spec. Its schema allows an empty selector and more than 64 labels; v1, and so this model, does not."""
+    """Which pods serve, on which port, and who picks among them. The selector may be empty; in v1 it may not."""
 
-    selector: Annotated[Labels, entries(1, 64, "label")]
+    selector: Labels
     target_port_number: Port
     extension_ref: ExtensionRef
 
@@ -61,11 +61,14 @@ class InferencePoolV1Alpha2(Resource):
     status: Opaque = None
 
     def to_v1(self) -> InferencePool:
-        """Return the same pool in v1. The status is dropped: gateways write it anew, in another shape."""
+        """Return the same pool in v1. The status is dropped: gateways write it anew, in another shape.
+
+        A selector that v1 does not allow, empty or of more than 64 labels, is kept: the old schema allows it.
+        """
         return InferencePool(
             metadata=self.metadata,
             spec=InferencePoolSpec(
-                selector=Selector(match_labels=self.spec.selector),
+                selector=Selector.model_construct(match_labels=self.spec.selector),
                 target_ports=(TargetPort(number=self.spec.target_port_number),),
                 endpoint_picker_ref=self.spec.extension_ref.to_v1(),
             ),

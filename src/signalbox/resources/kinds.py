@@ -7,6 +7,7 @@ from signalbox.resources.httproute import HTTPRoute
 from signalbox.resources.inferencemodel import InferenceModel
 from signalbox.resources.inferencepool import InferencePool
 from signalbox.resources.inferencepool_v1alpha2 import InferencePoolV1Alpha2
+from signalbox.resources.inferencepoolimport import InferencePoolImport
 from signalbox.resources.metadata import Resource
 from signalbox.resources.objective import InferenceObjective
 from signalbox.resources.pods import Pod
@@ -16,6 +17,7 @@ from signalbox.resources.workloads import ConfigMap, Deployment, Service
 
 KINDS: dict[str, dict[str, type[Resource]]] = {
     "InferencePool": {f"{STABLE_GROUP}/v1": InferencePool, f"{EXPERIMENTAL_GROUP}/v1alpha2": InferencePoolV1Alpha2},
+    "InferencePoolImport": {f"{EXPERIMENTAL_GROUP}/v1alpha1": InferencePoolImport},
     "InferenceModel": {f"{EXPERIMENTAL_GROUP}/v1alpha2": InferenceModel},
     "InferenceObjective": {
         f"{EXPERIMENTAL_GROUP}/v1alpha2": InferenceObjective,
@@ -70,7 +72,6 @@ NEIGHBOURS = frozenset(
         "Endpoints",
         "Event",
         "GRPCRoute",
-        "InferencePoolImport",
         "LimitRange",
         "ListenerSet",
         "Node",

@@ -6,14 +6,15 @@ from typing import Literal
 
 from signalbox.resources.metadata import Resource
 from signalbox.resources.references import EXPERIMENTAL_GROUP, PoolRef
-from signalbox.resources.strict import Integer, Opaque, Strict
+from signalbox.resources.scalars import Int64
+from signalbox.resources.strict import Opaque, Strict
 
 
 class InferenceObjectiveSpec(Strict):
     """A higher ``priority`` matters more; unset is 0, below 0 may be shed."""
 
     pool_ref: PoolRef
-    priority: Integer | None = None
+    priority: Int64 | None = None
 
 
 class InferenceObjective(Resource):

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from signalbox.resources.explain import Lines, problems_of
+from signalbox.resources.explain import Lines, Path, problems_of
 from signalbox.resources.inferencepool_v1alpha2 import InferencePoolV1Alpha2
 from signalbox.resources.kinds import GROUPS, KINDS, NEIGHBOURS, NOT_NEEDED, SHARED_NAMES
 from signalbox.resources.metadata import Resource
@@ -74,22 +74,19 @@ def parse_document(
 
     Items of a typed list may leave out ``apiVersion`` and ``kind``. Raises InvalidResource with the problems of all.
     """
-    kind = document.get("kind")
-    items = document.get("items")
-    item_kind = kind.removesuffix("List") if isinstance(kind, str) and kind.endswith("List") else None
-    if item_kind is None or (item_kind and item_kind not in KINDS and item_kind not in NOT_NEEDED):
+    implied = implied_by_list(document)
+    if implied is None:
         return (parse_resource(document, origin, lines),)
-    name = _name_of(document)
+    kind, items, name = document.get("kind"), document.get("items"), _name_of(document)
     if not isinstance(items, list):
         place = origin._replace(line=lines(("items",))) if lines else origin
         found = "is required" if items is None else f"expected a list, got {describe(items)}"
         fix = "add items, or [] for none" if items is None else "start each entry with '- '"
         raise InvalidResource([Problem(place, str(kind), name, "items", found, fix)])
-    implied = {"apiVersion": document.get("apiVersion"), "kind": item_kind} if item_kind else {}
     parsed: list[Resource | Skipped] = []
     problems: list[Problem] = []
     for index, item in enumerate(items):
-        item_lines = _within(lines, index) if lines else None
+        item_lines = within(lines, ("items", index)) if lines else None
         place = origin._replace(line=item_lines(())) if item_lines else origin
         if not isinstance(item, dict):
             message = f"expected a mapping, got {describe(item)}"
@@ -104,8 +101,20 @@ def parse_document(
     return tuple(parsed)
 
 
-def _within(lines: Lines, index: int) -> Lines:
-    return lambda path: lines(("items", index, *path))
+def implied_by_list(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the fields that a list implies for its items: none for a plain List. None where it is no list."""
+    kind = document.get("kind")
+    if not (isinstance(kind, str) and kind.endswith("List")):
+        return None
+    item_kind = kind.removesuffix("List")
+    if item_kind and item_kind not in KINDS and item_kind not in NOT_NEEDED:
+        return None
+    return {"apiVersion": document.get("apiVersion"), "kind": item_kind} if item_kind else {}
+
+
+def within(lines: Lines, place: Path) -> Lines:
+    """Return the lines of what stands at ``place`` in a document."""
+    return lambda path: lines((*place, *path))
 
 
 def _name_of(document: Mapping[str, Any]) -> str:

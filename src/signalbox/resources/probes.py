@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from signalbox.resources.scalars import Port, bounded
+from signalbox.resources.limits import bounded
+from signalbox.resources.scalars import Port
 from signalbox.resources.strict import Integer, IntegerOrString, Opaque, Strict, fault
 
 _LONGEST = 2**31 - 1

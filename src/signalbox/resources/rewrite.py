@@ -6,9 +6,9 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 from signalbox.resources.inferencemodel import Weight
+from signalbox.resources.limits import entries, text
 from signalbox.resources.metadata import Resource
 from signalbox.resources.references import EXPERIMENTAL_GROUP, PoolRef
-from signalbox.resources.scalars import entries, text
 from signalbox.resources.strict import Opaque, Strict
 
 
@@ -22,7 +22,7 @@ class ModelCondition(Strict):
     """A condition on the model a request names."""
 
     type: ModelMatchType = ModelMatchType.EXACT
-    value: Annotated[str, text(1, 1 << 20)]
+    value: Annotated[str, text(1, None)]
 
 
 class ModelMatch(Strict):
@@ -44,7 +44,7 @@ class ModelMatch(Strict):
 class RewriteTarget(Strict):
     """A model to serve, and its share of the traffic relative to its siblings' weights."""
 
-    model_rewrite: Annotated[str, text(1, 1 << 20)]
+    model_rewrite: str
     weight: Weight | None = None
 
 
@@ -52,7 +52,7 @@ class RewriteRule(Strict):
     """Applies when any of ``matches`` does; with none it applies to every model."""
 
     matches: tuple[ModelMatch, ...] = ()
-    targets: Annotated[tuple[RewriteTarget, ...], entries(1, 1 << 20, "target")]
+    targets: Annotated[tuple[RewriteTarget, ...], entries(1, None, "target")]
 
 
 class InferenceModelRewriteSpec(Strict):

@@ -3,82 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence, Sized
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
+from signalbox.resources.limits import INT64, bounded, text
 from signalbox.resources.strict import Integer, describe, fault
-
-_Entries = TypeVar("_Entries", bound=Sized)
-_Items = TypeVar("_Items", bound=Sequence[object])
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _QUALIFIED_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
-
-
-def bounded(minimum: int, maximum: int) -> AfterValidator:
-    """Return a check that an integer lies in ``minimum..maximum``."""
-
-    def check(value: int) -> int:
-        if not minimum <= value <= maximum:
-            raise fault(f"must be from {minimum} to {maximum}, got {value}", "use a number in that range")
-        return value
-
-    return AfterValidator(check)
-
-
-def text(minimum: int, maximum: int, pattern: str | None = None, wanted: str = "") -> AfterValidator:
-    """Return a check of a string's length, in characters, and of the whole string against ``pattern``."""
-    compiled = re.compile(pattern) if pattern else None
-
-    def check(value: str) -> str:
-        if not value and minimum:
-            raise fault("must not be empty", f"write {wanted or 'a value'}")
-        if len(value) > maximum:
-            raise fault(f"must be at most {maximum} characters, got {len(value)}", "shorten it")
-        if compiled is not None and not compiled.fullmatch(value):
-            raise fault(f"{value!r} is not allowed here", f"write {wanted}")
-        return value
-
-    return AfterValidator(check)
-
-
-def entries(minimum: int, maximum: int, noun: str) -> AfterValidator:
-    """Return a check of the number of entries of a list or mapping; ``noun`` is what one entry is called."""
-
-    def check(value: _Entries) -> _Entries:
-        if len(value) < minimum:
-            raise fault(f"must hold at least {minimum} {noun}, got {len(value)}", f"add a {noun}")
-        if len(value) > maximum:
-            raise fault(f"must hold at most {maximum} {noun}s, got {len(value)}", f"remove {len(value) - maximum}")
-        return value
-
-    return AfterValidator(check)
-
-
-def unique_by(attribute: str, alias: str | None = None, *, ignore_case: bool = False) -> AfterValidator:
-    """Return a check that no two items of a list have the same value of ``attribute`` (``alias`` in documents).
-
-    Items without a value are left out.
-    """
-
-    def check(items: _Items) -> _Items:
-        seen: dict[object, int] = {}
-        for index, item in enumerate(items):
-            value = getattr(item, attribute)
-            if value is None or value == "":
-                continue
-            identity = value.lower() if ignore_case else value
-            if identity in seen:
-                message = f"{value!r} is already used by entry {seen[identity]}"
-                raise fault(message, "use each value once", index, alias or attribute)
-            seen[identity] = index
-        return items
-
-    return AfterValidator(check)
 
 
 def _label_key(value: str) -> str:
@@ -108,12 +43,13 @@ def _timestamp(value: object) -> object:
 
 
 Port = Annotated[Integer, bounded(1, 65535)]
+Int64 = Annotated[Integer, bounded(-INT64, INT64 - 1)]
 DNSLabel = Annotated[str, text(1, 63, _LABEL, "lower-case letters, digits and '-'")]
 DNSSubdomain = Annotated[str, text(1, 253, _SUBDOMAIN, "lower-case letters, digits, '-' and '.'")]
 ServiceName = Annotated[
     str, text(1, 63, r"[a-z]([-a-z0-9]*[a-z0-9])?", "a letter, then lower-case letters, digits and '-'")
 ]
-Group = Annotated[str, text(0, 253, rf"({_SUBDOMAIN})?", "an API group like 'inference.networking.k8s.io'")]
+Group = Annotated[str, text(0, 253, rf"^$|^{_SUBDOMAIN}$", "an API group like 'inference.networking.k8s.io'")]
 Kind = Annotated[str, text(1, 63, r"[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?", "a kind like 'InferencePool'")]
 ObjectName = Annotated[str, text(1, 253)]
 Hostname = Annotated[str, text(1, 253, rf"(\*\.)?{_SUBDOMAIN}", "a host name like 'example.com' or '*.example.com'")]

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from signalbox.resources.containers import PodSpec
+from signalbox.resources.limits import bounded, text, unique_by
 from signalbox.resources.metadata import ObjectMeta, Resource, TemplateMeta
-from signalbox.resources.scalars import Labels, Port, ServiceName, bounded, text, unique_by
+from signalbox.resources.scalars import Labels, Port, ServiceName
 from signalbox.resources.strict import Boolean, Integer, IntegerOrString, Opaque, Strict, fault
 
 ConfigKey = Annotated[str, text(1, 253, r"[-._a-zA-Z0-9]+", "letters, digits, '-', '_' and '.'")]

@@ -65,6 +65,9 @@ for _tag, _pattern, _first in (
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), list(_first))
 
+PLAIN_SCALARS: dict[str, list[tuple[str, re.Pattern[str]]]] = _Loader.yaml_implicit_resolvers
+"""By first character: the tags of plain values that are no text, and what those look like."""
+
 
 def read_yaml(text: str) -> Iterator[YAMLDocument]:
     """Yield the documents of a YAML text, also the empty ones, whose content is None. Raises YAMLFault."""

@@ -12,7 +12,8 @@ from signalbox.resources.strict import fault
 from signalbox.resources.suggestions import choose
 
 SCRAPED = ("waiting", "running", "kv_usage", "block_size", "kv_blocks", "lora_max", "lora_active")
-COUNTED = ("inflight", "inflight_tokens", "failed_scrapes")
+OURS = ("inflight", "inflight_tokens")
+COUNTED = (*OURS, "failed_scrapes")
 ATTRIBUTES = SCRAPED + COUNTED
 
 
@@ -41,7 +42,8 @@ def read(columns: Columns, attribute: str, rows: Rows) -> tuple[Floats, Mask | N
 
     A row that was never scraped has no scraped attribute.
     """
-    values: Floats = getattr(columns, attribute)[rows]
+    column: Floats = getattr(columns, attribute)
+    values = columns.believed(column, rows) if attribute in OURS else column[rows]
     if attribute in COUNTED:
         return values, None
     known: Mask = columns.scraped_at[rows] != NEVER

@@ -25,6 +25,8 @@ class Step(msgspec.Struct, frozen=True):
     plugin: str
     before: int
     after: int
+    rows: Rows | None = None
+    """What a filter left; the array is its own: read it, do not write. ``None`` for steps that leave out nobody."""
 
 
 class Cycle(msgspec.Struct):

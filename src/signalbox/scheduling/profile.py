@@ -62,7 +62,7 @@ class Profile:
                 self.faults.note(plugin.name, error)
                 continue
             after = len(candidates)
-            steps.append(Step(plugin.name, before, after))
+            steps.append(Step(plugin.name, before, after, candidates))
             if not after:
                 return None
             if index < self.binding:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import model_validator
 
 from signalbox.pool import Endpoint
-from signalbox.resources.scalars import entries, text
+from signalbox.resources.limits import entries, text
 from signalbox.resources.strict import fault
 from signalbox.scheduling.derived import rows_by
 from signalbox.scheduling.framework import Cycle, Decision

@@ -7,7 +7,6 @@ a broken one is reported and its last good content stays in force.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,9 +21,8 @@ from signalbox.resources import (
     Resource,
 )
 from signalbox.sources.manifests import ManifestReader
+from signalbox.sources.said import Said
 from signalbox.sources.watching import changes
-
-log = logging.getLogger("signalbox.sources")
 
 
 class DirectorySource:
@@ -35,7 +33,12 @@ class DirectorySource:
         self._pool = pool
         self._reader = ManifestReader([path])
         self._seen: dict[Key, Resource] = {}
-        self._said: set[str] = set()
+        self._said = Said()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the files as they are now, one sentence each."""
+        return self._said.current
 
     def load(self) -> None:
         """Read the directory once and bring the pool in line with it; problems are logged, each once while it lasts."""
@@ -54,9 +57,7 @@ class DirectorySource:
             elif isinstance(resource, Pod | InferenceModel | InferenceModelRewrite | InferenceObjective):
                 self._pool.put(resource)
         self._seen = concerned
-        self._report(
-            [str(problem) for problem in manifests.problems] + [str(c) for c in self._pool.catalogue.conflicts]
-        )
+        self._said.report([*map(str, manifests.problems), *map(str, self._pool.catalogue.conflicts)])
 
     async def changes(self) -> AsyncIterator[None]:
         """Follow the directory for ever; one item each time the pool was brought in line with it."""
@@ -68,11 +69,3 @@ class DirectorySource:
         if isinstance(resource, InferencePool):
             return (resource.metadata.namespace, resource.metadata.name) == (self._pool.namespace, self._pool.name)
         return isinstance(resource, Pod | InferenceModel | InferenceModelRewrite | InferenceObjective)
-
-    def _report(self, problems: list[str]) -> None:
-        for problem in problems:
-            if problem not in self._said:
-                log.warning("configuration problem", extra={"problem": problem})
-        for problem in self._said - set(problems):
-            log.info("configuration problem solved", extra={"problem": problem})
-        self._said = set(problems)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Receiver(Protocol):
@@ -22,6 +22,17 @@ class Receiver(Protocol):
         """The call ended without `finish`: reset by the client, connection lost, deadline passed, or a broken rule.
 
         Called at most once, never from within `Call.send` or `Call.finish`.
+        """
+
+
+@runtime_checkable
+class HearsOversized(Protocol):
+    """A `Receiver` that wants to answer a message which is too long to be taken."""
+
+    def oversized(self, size: int) -> None:
+        """A message of ``size`` bytes begins, more than `Limits.message_bytes`: none of it will be kept.
+
+        Unless the call is finished here, it ends with RESOURCE_EXHAUSTED, followed by `Receiver.cancelled`.
         """
 
 

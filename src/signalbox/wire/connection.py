@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
 
 from signalbox.wire import frames
-from signalbox.wire.allowance import Allowance
+from signalbox.wire.control_frames import ALIVE_PING, ControlFrames
 from signalbox.wire.errors import ConnectionFault, ErrorCode, StreamFault
 from signalbox.wire.frames import (
     ACK,
     CONTINUATION,
     DATA,
     END_HEADERS,
+    END_STREAM,
     FRAME_HEADER,
     FRAME_HEADER_BYTES,
     LARGEST_STREAM_ID,
@@ -22,18 +23,14 @@ from signalbox.wire.frames import (
 from signalbox.wire.header_assembly import HeaderAssembly
 from signalbox.wire.header_blocks import HeaderDecoder
 from signalbox.wire.limits import Limits
-from signalbox.wire.peer_settings import apply_settings
 from signalbox.wire.stream import Stream
 from signalbox.wire.stream_table import Accept, StreamTable, unpad
 
 _unpack_header = FRAME_HEADER.unpack_from
 _unpack_uint32 = frames.UINT32.unpack_from
 
-DRAIN_PING: Final = b"draining"
-ALIVE_PING: Final = b"alive???"
-_DEBUG_BYTES: Final = 256
-_CONTROLS_PER_STREAM: Final = 8
-"""Control frames that each stream may bring along, so that a busy peer is not taken for a noisy one."""
+_Handler = Callable[[int, int, bytes, int, int], None]
+"""Stream id, flags, the read buffer, and where the frame's content begins and ends in it."""
 
 
 class HTTP2Connection:
@@ -61,14 +58,21 @@ class HTTP2Connection:
         self._partial_bytes = 0
         self._wanted = 0
         self._preface_seen = False
-        self._settings_seen = False
         self._block: HeaderAssembly | None = None
-        self._controls = Allowance(limits.control_burst, limits.controls_per_second)
-        self._credited = 0
-        self._large_bytes_paid = 0
-        self._last_stream_told = LARGEST_STREAM_ID
-        self._draining = False
-        self._peer_leaving = False
+        self._control = control = ControlFrames(self._table, self._decoder, limits)
+        # In the order of the frame types' numbers. DATA comes here only where no stream is open for it.
+        self._handlers: tuple[_Handler, ...] = (
+            self._on_stray_data,
+            self._on_headers,
+            control.priority,
+            self._on_rst_stream,
+            control.settings,
+            control.push_promise,
+            control.ping,
+            control.goaway,
+            control.window_update,
+            self._on_continuation,
+        )
         self._announce()
 
     def _announce(self) -> None:
@@ -93,12 +97,12 @@ class HTTP2Connection:
     @property
     def established(self) -> bool:
         """The client's preface with its SETTINGS has arrived."""
-        return self._settings_seen
+        return self._control.settings_seen
 
     @property
     def finished(self) -> bool:
         """Nothing more will happen here: write what `take` returns, then close the socket."""
-        return self._over or (not self.streams and (self._peer_leaving or not self._table.accepting))
+        return self._over or (not self.streams and (self._control.peer_leaving or not self._table.accepting))
 
     @property
     def buffered_bytes(self) -> int:
@@ -142,28 +146,21 @@ class HTTP2Connection:
         self.outbound.put(frames.ping(ALIVE_PING))
 
     def drain(self) -> None:
-        """Let the streams finish and take no new ones (section 6.8).
-
-        A first GOAWAY announces it, a PING measures one round trip in which the peer may still open streams, and the
-        second GOAWAY names the last one.
-        """
-        if not self._draining and not self._over:
-            self._draining = True
-            self.outbound.put(frames.goaway(LARGEST_STREAM_ID, ErrorCode.NO_ERROR) + frames.ping(DRAIN_PING))
-            if not self._settings_seen:
-                self._stop_accepting()
+        """Let the streams finish and take no new ones (section 6.8)."""
+        if not self._over:
+            self._control.drain()
 
     def fail(self, fault: ConnectionFault) -> None:
         """Give the connection up: GOAWAY, and every stream is aborted."""
         if not self._over:
             self.fault = fault
-            self._goaway(fault.code, fault.reason.encode()[:_DEBUG_BYTES])
+            self._control.say_goodbye(fault.code, fault.reason)
             self.lost(fault.code)
 
     def close(self) -> None:
         """End now, without blame: GOAWAY NO_ERROR, and every stream is aborted."""
         if not self._over:
-            self._goaway(ErrorCode.NO_ERROR)
+            self._control.say_goodbye(ErrorCode.NO_ERROR)
             self.lost(ErrorCode.NO_ERROR)
 
     def lost(self, code: ErrorCode = ErrorCode.CONNECT_ERROR) -> None:
@@ -217,7 +214,7 @@ class HTTP2Connection:
             try:
                 if kind == DATA and self._block is None and (stream := streams.get(stream_id)) is not None:
                     if not table.data(stream, flags, data, start, end):
-                        self._control("empty DATA")
+                        self._control.count("empty DATA")
                 else:
                     self._on_frame(kind, stream_id, flags, data, start, end)
             except StreamFault as fault:
@@ -228,16 +225,16 @@ class HTTP2Connection:
         if self._block is not None:
             if kind != CONTINUATION or stream_id != self._block.stream_id:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a header block is interrupted by another frame")
-        elif not self._settings_seen and (kind != frames.SETTINGS or flags & ACK):
+        elif not self._control.settings_seen and (kind != frames.SETTINGS or flags & ACK):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the preface is not followed by SETTINGS")
-        if kind < len(_HANDLERS):
-            _HANDLERS[kind](self, stream_id, flags, data, start, end)
+        if kind < len(self._handlers):
+            self._handlers[kind](stream_id, flags, data, start, end)
         else:
-            self._control("frames of unknown type")
+            self._control.count("frames of unknown type")
 
     def _on_stray_data(self, stream_id: int, flags: int, data: bytes, start: int, end: int) -> None:
         self._table.stray_data(stream_id, flags, data, start, end)
-        self._control("DATA on closed streams")
+        self._control.count("DATA on closed streams")
 
     def _on_headers(self, stream_id: int, flags: int, data: bytes, start: int, end: int) -> None:
         if not stream_id & 1:
@@ -249,10 +246,11 @@ class HTTP2Connection:
             if start > end:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "HEADERS too short for its priority")
         limits = self._limits
-        block = HeaderAssembly(stream_id, flags, data[start:end], limits.header_list_bytes, limits.continuation_frames)
-        if flags & END_HEADERS:
-            self._on_block(block)
+        if flags & END_HEADERS and end - start <= limits.header_list_bytes:
+            self._on_block(stream_id, data[start:end], bool(flags & END_STREAM))
         else:
+            piece = data[start:end]
+            block = HeaderAssembly(stream_id, flags, piece, limits.header_list_bytes, limits.continuation_frames)
             self._block = block
 
     def _on_continuation(self, stream_id: int, flags: int, data: bytes, start: int, end: int) -> None:
@@ -262,115 +260,15 @@ class HTTP2Connection:
         block.add(data[start:end])
         if flags & END_HEADERS:
             self._block = None
-            self._on_block(block)
+            self._on_block(stream_id, block.whole(), block.end_stream)
 
-    def _on_block(self, block: HeaderAssembly) -> None:
-        large = self._decoder.large_bytes - self._large_bytes_paid
-        if large:
-            self._large_bytes_paid += large
-            self._control("large header lists", large >> 8)
-        if not self._table.block(block.stream_id, block.whole(), block.end_stream):
-            self._control("HEADERS on closed streams")
-
-    def _on_priority(self, stream_id: int, flags: int, data: bytes, start: int, end: int) -> None:
-        if stream_id == 0:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
-        if end - start != 5:
-            if stream_id in self.streams:
-                raise StreamFault(stream_id, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY is not 5 bytes")
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY is not 5 bytes")
-        self._control("PRIORITY")
+    def _on_block(self, stream_id: int, block: bytes, end_stream: bool) -> None:
+        self._control.count_large_lists()
+        if not self._table.block(stream_id, block, end_stream):
+            self._control.count("HEADERS on closed streams")
 
     def _on_rst_stream(self, stream_id: int, flags: int, data: bytes, start: int, end: int) -> None:
         if end - start != 4:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM is not 4 bytes")
         if not self._table.rst_stream(stream_id, _unpack_uint32(data, start)[0]):
-            self._control("RST_STREAM on closed streams")
-
-    def _on_settings(self, stream_id: int, flags: int, data: bytes, start: int, end: int) -> None:
-        if stream_id != 0:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"SETTINGS on stream {stream_id}")
-        if flags & ACK:
-            if start != end:
-                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS acknowledgement with content")
-            self._control("SETTINGS acknowledgements")
-            self._decoder.settings_acknowledged()
-            return
-        # Each may touch every stream and hold thousands of values, so both make it dearer.
-        self._control("SETTINGS", 1 + len(self.streams) // 16 + (end - start) // 96)
-        apply_settings(data, start, end, self.outbound, self.streams, self.now)
-        self._settings_seen = True
-
-    def _on_push_promise(self, stream_id: int, flags: int, data: bytes, start: int, end: int) -> None:
-        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE from a client")
-
-    def _on_ping(self, stream_id: int, flags: int, data: bytes, start: int, end: int) -> None:
-        if stream_id != 0:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"PING on stream {stream_id}")
-        if end - start != 8:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "PING is not 8 bytes")
-        self._control("PING")
-        opaque = data[start:end]
-        if not flags & ACK:
-            self.outbound.put(frames.ping(opaque, ack=True))
-        elif self._draining and opaque == DRAIN_PING:
-            self._stop_accepting()
-
-    def _on_goaway(self, stream_id: int, flags: int, data: bytes, start: int, end: int) -> None:
-        if stream_id != 0:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"GOAWAY on stream {stream_id}")
-        if end - start < 8:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY is shorter than 8 bytes")
-        self._control("GOAWAY")
-        self._peer_leaving = True
-
-    def _on_window_update(self, stream_id: int, flags: int, data: bytes, start: int, end: int) -> None:
-        if end - start != 4:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE is not 4 bytes")
-        self._control("WINDOW_UPDATE")
-        increment = _unpack_uint32(data, start)[0] & LARGEST_STREAM_ID
-        if stream_id == 0:
-            if not increment:
-                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
-            self.outbound.widen_connection(increment, self.now)
-            return
-        self._table.check_not_idle(stream_id, "WINDOW_UPDATE")
-        stream = self.streams.get(stream_id)
-        if stream is not None:
-            if not increment:
-                raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
-            self.outbound.widen(stream, increment, self.now)
-
-    # ---- what several of them share
-
-    def _control(self, what: str, cost: int = 1) -> None:
-        if self._controls.spend(self.now, cost):
-            return
-        opened = self._table.opened
-        fresh, self._credited = opened - self._credited, opened
-        if not self._controls.grant(fresh * _CONTROLS_PER_STREAM):
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"too many {what}")
-
-    def _stop_accepting(self) -> None:
-        if self._table.accepting:
-            self._table.accepting = False
-            self._goaway(ErrorCode.NO_ERROR)
-
-    def _goaway(self, code: ErrorCode, debug: bytes = b"") -> None:
-        # Streams refused since the last one was told count for last_id, but the value told may never grow.
-        self._last_stream_told = min(self._last_stream_told, self._table.last_id)
-        self.outbound.put(frames.goaway(self._last_stream_told, code, debug))
-
-
-_HANDLERS: Final = (
-    HTTP2Connection._on_stray_data,
-    HTTP2Connection._on_headers,
-    HTTP2Connection._on_priority,
-    HTTP2Connection._on_rst_stream,
-    HTTP2Connection._on_settings,
-    HTTP2Connection._on_push_promise,
-    HTTP2Connection._on_ping,
-    HTTP2Connection._on_goaway,
-    HTTP2Connection._on_window_update,
-    HTTP2Connection._on_continuation,
-)
+            self._control.count("RST_STREAM on closed streams")

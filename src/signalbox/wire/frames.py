@@ -81,14 +81,11 @@ def goaway(last_stream_id: int, code: int, debug: bytes = b"") -> bytes:
 
 
 def header_frames(stream_id: int, block: bytes, end_stream: bool, frame_size: int) -> bytes:
-    """Return HEADERS, and CONTINUATION frames where the block is longer than one frame of the peer may be."""
-    flags = END_STREAM if end_stream else 0
-    if len(block) <= frame_size:
-        return frame(HEADERS, flags | END_HEADERS, stream_id, block)
+    """Return HEADERS and CONTINUATION frames for a block that is longer than one frame of the peer may be."""
     pieces = [block[start : start + frame_size] for start in range(0, len(block), frame_size)]
     return b"".join(
         (
-            frame(HEADERS, flags, stream_id, pieces[0]),
+            frame(HEADERS, END_STREAM if end_stream else 0, stream_id, pieces[0]),
             *(frame(CONTINUATION, 0, stream_id, piece) for piece in pieces[1:-1]),
             frame(CONTINUATION, END_HEADERS, stream_id, pieces[-1]),
         )

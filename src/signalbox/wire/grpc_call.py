@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-from signalbox.wire.calls import Accept, Receiver
+from signalbox.wire.calls import Accept, HearsOversized, Receiver
 from signalbox.wire.header_rules import Field
-from signalbox.wire.messages import PREFIX, MessageFault, MessageReader
+from signalbox.wire.messages import MessageFault, MessageReader, MessageTooLong
 from signalbox.wire.status import RESPONSE_BLOCK, Status, trailer_block, trailers_only_block
 from signalbox.wire.stream import Stream
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from signalbox.wire.session import GrpcSession
 
 log = logging.getLogger(__name__)
-
-_pack_prefix = PREFIX.pack
 
 
 class TimerHandle(Protocol):
@@ -82,7 +80,7 @@ class GrpcCall:
         if not self._started:
             self._started = True
             outbound.headers(self._stream, RESPONSE_BLOCK)
-        outbound.data(self._stream, _pack_prefix(0, len(message)) + message, session.connection.now)
+        outbound.message(self._stream, message, session.connection.now)
         session.wake()
 
     def finish(self, status: int = 0, message: str = "") -> None:
@@ -122,6 +120,8 @@ class GrpcCall:
             return
         try:
             self._reader.feed(buffer, start, end, self._receiver.message)
+        except MessageTooLong as fault:
+            self._too_long(fault)
         except MessageFault as fault:
             self._abandon(fault.status, fault.message)
         except Exception:
@@ -146,6 +146,18 @@ class GrpcCall:
         """The stream is gone."""
         if not self._over:
             self._cancel()
+
+    # ---- what time shows
+
+    def cut_trickling(self, now: float, patience: float) -> None:
+        """End the call with DEADLINE_EXCEEDED if its unfinished message was noticed ``patience`` seconds ago."""
+        reader = self._reader
+        if self._over or not reader.unfinished:
+            return
+        if reader.seen_unfinished is None:
+            reader.seen_unfinished = now
+        elif now - reader.seen_unfinished >= patience:
+            self._abandon(Status.DEADLINE_EXCEEDED, f"a message was not complete after {patience:g} seconds")
 
     # ---- endings
 
@@ -183,6 +195,15 @@ class GrpcCall:
             receiver.cancelled()
         except Exception:
             log.exception("%s: cancelled() failed", self._method)
+
+    def _too_long(self, fault: MessageTooLong) -> None:
+        if isinstance(self._receiver, HearsOversized):
+            try:
+                self._receiver.oversized(fault.size)
+            except Exception:
+                self._broken("oversized")
+        if not self._over:
+            self._abandon(fault.status, fault.message)
 
     def _broken(self, where: str) -> None:
         log.exception("%s: %s() failed", self._method, where)

@@ -44,6 +44,8 @@ class Limits:
     """After this silence a PING asks whether the peer is there; after a second such silence the connection is cut."""
     stall_seconds: float = 60.0
     """A stream or socket that accepts none of its waiting answer for this time is cut."""
+    message_seconds: float = 60.0
+    """A message that is not complete this long after its beginning was noticed (once a second) ends its call."""
     reset_burst: int = 1000
     resets_per_second: float = 100.0
     """Streams that the peer resets before they are answered, or makes us reset; each better end allows one more."""

@@ -26,6 +26,14 @@ class MessageFault(Exception):
         self.message = message
 
 
+class MessageTooLong(MessageFault):
+    """A message of ``size`` bytes begins, more than the limit. None of it is kept."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(Status.RESOURCE_EXHAUSTED, f"message of {size} bytes, limit {limit}")
+        self.size = size
+
+
 class Holdings:
     """Bytes of unfinished messages that one connection makes us keep."""
 
@@ -43,7 +51,7 @@ class MessageReader:
     kept and joined once, when the last has come.
     """
 
-    __slots__ = ("_held", "_holdings", "_limit", "_missing", "_pieces", "_prefix", "closed")
+    __slots__ = ("_held", "_holdings", "_limit", "_missing", "_pieces", "_prefix", "closed", "seen_unfinished")
 
     def __init__(self, limit: int, holdings: Holdings) -> None:
         self._limit = limit
@@ -54,6 +62,8 @@ class MessageReader:
         self._held = 0
         self.closed = False
         """True after `close`: nothing more is delivered."""
+        self.seen_unfinished: float | None = None
+        """When somebody first noticed the message that is unfinished now; for them to write."""
 
     def feed(self, buffer: bytes, start: int, end: int, deliver: Callable[[bytes], None]) -> None:
         """Deliver every message completed by ``buffer[start:end]``, in order.
@@ -67,6 +77,8 @@ class MessageReader:
             buffer = self._prefix + buffer[start:end]
             start, end = 0, len(buffer)
             self._prefix = b""
+            if end >= PREFIX_BYTES:
+                self.seen_unfinished = None
         while end - start >= PREFIX_BYTES and not self.closed:
             flag, size = _unpack_prefix(buffer, start)
             if flag or size > self._limit:
@@ -78,6 +90,8 @@ class MessageReader:
                 self._hold(buffer[start:end])
                 return
             deliver(buffer[start:stop])
+            if stop == end:
+                return
             start = stop
         if not self.closed:
             self._prefix = buffer[start:end]
@@ -118,10 +132,11 @@ class MessageReader:
         self._missing = 0
         self._prefix = b""
         self._pieces.clear()
+        self.seen_unfinished = None
 
     def _fault(self, flag: int, size: int) -> MessageFault:
         if flag == 1:
             return MessageFault(Status.UNIMPLEMENTED, "compressed message: this server takes identity only")
         if flag:
             return MessageFault(Status.INTERNAL, f"message flag {flag} is neither 0 nor 1")
-        return MessageFault(Status.RESOURCE_EXHAUSTED, f"message of {size} bytes, limit {self._limit}")
+        return MessageTooLong(size, self._limit)

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from struct import Struct
+from typing import Final
 
 from signalbox.wire.errors import ConnectionFault, ErrorCode, StreamFault
 from signalbox.wire.frames import (
     DATA,
     DEFAULT_FRAME_SIZE,
     DEFAULT_WINDOW,
+    END_HEADERS,
+    END_STREAM,
     FRAME_HEADER,
+    HEADERS,
     LARGEST_WINDOW,
     header_frames,
 )
 from signalbox.wire.header_blocks import TABLE_SIZE_ZERO
+from signalbox.wire.messages import PREFIX, PREFIX_BYTES
 from signalbox.wire.stream import Stream
 
 _pack_header = FRAME_HEADER.pack
+_pack_prefix = PREFIX.pack
+_pack_both: Final = Struct(">HBBBIBI").pack  # `FRAME_HEADER`, then `PREFIX`
 
 
 class Outbound:
@@ -87,6 +95,18 @@ class Outbound:
         if end_stream:
             stream.local_open = False
             self._closed(stream)
+
+    def message(self, stream: Stream, message: bytes, now: float) -> None:
+        """Add a gRPC message as body: its prefix and its bytes."""
+        length = len(message)
+        size = length + PREFIX_BYTES
+        if size <= stream.send_window and size <= self.window and size <= self.frame_size and not stream.queue:
+            stream.send_window -= size
+            self.window -= size
+            self._chunks.append(_pack_both(size >> 8, size & 0xFF, DATA, 0, stream.id, 0, length))
+            self._chunks.append(message)
+        else:
+            self.data(stream, _pack_prefix(0, length) + message, now)
 
     def data(self, stream: Stream, payload: bytes, now: float) -> None:
         """Add body. What the windows do not allow yet waits."""
@@ -196,4 +216,8 @@ class Outbound:
         if self._table_size_due:
             self._table_size_due = False
             block = TABLE_SIZE_ZERO + block
+        size = len(block)
+        if size <= self.frame_size:
+            flags = END_HEADERS | END_STREAM if end_stream else END_HEADERS
+            return _pack_header(size >> 8, size & 0xFF, HEADERS, flags, stream.id) + block
         return header_frames(stream.id, block, end_stream, self.frame_size)

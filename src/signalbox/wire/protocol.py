@@ -153,6 +153,7 @@ class GrpcProtocol(asyncio.Protocol):
         if not connection.established and now - self._started >= limits.preface_seconds:
             connection.fail(ConnectionFault(ErrorCode.SETTINGS_TIMEOUT, "no preface"))
         connection.cut_stalled(now, limits.stall_seconds)
+        self.session.cut_trickling(now)
         if connection.streams:
             self._idle_since = now
         elif now - self._idle_since >= limits.idle_seconds + limits.keepalive_seconds:

@@ -32,7 +32,13 @@ class GrpcServer:
         self._faults: Counter[ErrorCode] = Counter()
         self._cut_for_memory = 0
         bounds = self._limits
-        shortest = min(bounds.preface_seconds, bounds.idle_seconds, bounds.keepalive_seconds, bounds.stall_seconds)
+        shortest = min(
+            bounds.preface_seconds,
+            bounds.idle_seconds,
+            bounds.keepalive_seconds,
+            bounds.stall_seconds,
+            bounds.message_seconds,
+        )
         self._sweep_seconds = min(1.0, shortest / 4)
 
     @property

@@ -52,6 +52,13 @@ class GrpcSession:
         """Bytes this connection makes us keep, without those that wait for the socket."""
         return self.connection.buffered_bytes + self.holdings.held
 
+    def cut_trickling(self, now: float) -> None:
+        """End the calls whose unfinished message makes us wait for longer than `Limits.message_seconds`."""
+        for stream in [*self.connection.streams.values()]:
+            call = stream.exchange
+            if isinstance(call, GrpcCall):
+                call.cut_trickling(now, self.limits.message_seconds)
+
     def _accept(self, stream: Stream, head: RequestHead) -> Exchange:
         method = head.path.decode("latin-1")
         call = GrpcCall(self, stream, method, head.fields)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import io
 import signal
 import socket
@@ -69,6 +70,7 @@ class Server:
         body = await request.read()
         headers = {name.lower(): ",".join(request.headers.getall(name)) for name in request.headers}
         seen = {"server": self.address, "path": request.path_qs, "length": len(body), "headers": headers}
+        seen["sha256"] = hashlib.sha256(body).hexdigest()
         return web.json_response(seen, headers={"x-server": self.address})
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:

@@ -4,6 +4,7 @@
 runs the binary and says when a configuration is in force.
 """
 
+from signalbox.gateway.envoy.bodyrouter import wanted as body_routing_wanted
 from signalbox.gateway.envoy.files import EnvoyFiles
 from signalbox.gateway.envoy.model import EnvoyConfig, Options, PoolBackend, ServiceBackend
 from signalbox.gateway.envoy.process import ConfigRejected, Envoy, EnvoyError, find_envoy
@@ -18,6 +19,7 @@ __all__ = [
     "Options",
     "PoolBackend",
     "ServiceBackend",
+    "body_routing_wanted",
     "find_envoy",
     "translate",
 ]

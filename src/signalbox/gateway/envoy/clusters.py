@@ -37,16 +37,21 @@ def service_cluster(service: ServiceBackend, options: Options) -> Json:
 
 
 def picker_cluster(pool: PoolBackend) -> Json:
-    """The picker of a pool: one gRPC server, which carries one stream for each request under way."""
+    """The picker of a pool."""
+    return ext_proc_cluster(pool.picker_cluster, pool.picker)
+
+
+def ext_proc_cluster(name: str, address: str) -> Json:
+    """One gRPC server at ``ip:port``, which carries one stream for each request under way."""
     # Pings find a picker that is connected but stopped: in 6 s, where the kernel would take minutes.
     keepalive = {"interval": "3s", "timeout": "3s"}
     windows = {"initial_stream_window_size": 1 << 20, "initial_connection_window_size": 1 << 24}
     http2 = {"http2_protocol_options": {"connection_keepalive": keepalive, **windows}}
     return {
-        "name": pool.picker_cluster,
+        "name": name,
         "type": "STATIC",
         "connect_timeout": "2s",
-        "load_assignment": load_assignment(pool.picker_cluster, (pool.picker,)),
+        "load_assignment": load_assignment(name, (address,)),
         "typed_extension_protocol_options": {_HTTP_OPTIONS: typed(_HTTP_OPTIONS, explicit_http_config=http2)},
         **_common(),
     }

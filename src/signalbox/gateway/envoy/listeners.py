@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from signalbox.gateway.envoy import bodyrouter
 from signalbox.gateway.envoy.layout import ACCESS_LOG, route_file, source
 from signalbox.gateway.envoy.model import DESTINATION, MIB, Json, Options, extension, typed
 from signalbox.gateway.envoy.pickerfilter import filters
@@ -35,8 +36,11 @@ def listener_name(port: int) -> str:
     return f"port-{port}"
 
 
-def listener(port: int, options: Options) -> Json:
-    """The listener on one port, which takes its routes from the route configuration of the same name."""
+def listener(port: int, options: Options, by_model: bool = False) -> Json:
+    """The listener on one port, which takes its routes from the route configuration of the same name.
+
+    With ``by_model`` the body's model is known before the route is chosen.
+    """
     name = listener_name(port)
     manager = extension(
         "envoy.filters.network.http_connection_manager",
@@ -67,7 +71,8 @@ def listener(port: int, options: Options) -> Json:
             )
         ],
         http_filters=[
-            *filters(options),
+            *([bodyrouter.body_filter()] if by_model else ()),
+            *filters(options, asleep=not by_model),
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": typed("envoy.extensions.filters.http.router.v3.Router"),

@@ -69,6 +69,8 @@ class Options:
     """The port on this machine for each (Gateway key, listener name). Several may share one, told apart by hostname."""
     listen_host: str = "127.0.0.1"
     """The IP address to listen on; ``0.0.0.0`` for every IPv4 address of the machine."""
+    body_router: str = ""
+    """``ip:port`` of body-based routing's ext_proc service; empty where there is none."""
     body_limit: int = 32 * MIB
     """The longest request body a pool takes, in bytes; 413 beyond. Envoy holds it, for the picker."""
     message_timeout: float = 600.0

@@ -1,6 +1,6 @@
 """The HTTP filters that ask a pool's picker, and refuse what it did not answer.
 
-Both are off unless a backend turns them on. The picker filter always lets a request pass when the picker fails, in
+Both do nothing unless a backend turns them on. The picker filter always lets a request pass when the picker fails, in
 both failure modes: that is what keeps an answer flowing whose picker dies in the middle of it. ``FailClose`` is the
 work of the second filter, the guard: a request that comes by with no endpoint named gets 503. So a picker that is gone,
 that hangs, or that ends its stream politely without an answer (which Envoy takes as consent) all come to the same.
@@ -15,11 +15,26 @@ PICKER = "envoy.filters.http.ext_proc"
 GUARD = "envoy.filters.http.fault"
 
 _EXT_PROC = "envoy.extensions.filters.http.ext_proc.v3"
+MODE = {
+    "request_header_mode": "SEND",
+    "request_body_mode": "BUFFERED",
+    "request_trailer_mode": "SKIP",
+    "response_header_mode": "SEND",
+    "response_body_mode": "STREAMED",
+    "response_trailer_mode": "SKIP",
+}
+"""What a picker is shown of each request and answer."""
+
+_BODIES = ("request_body_mode", "response_body_mode")
 _FAULT = "envoy.extensions.filters.http.fault.v3.HTTPFault"
 
 
-def filters(options: Options) -> list[Json]:
-    """The picker filter and the guard, both disabled, in the order in which a request meets them."""
+def filters(options: Options, asleep: bool = True) -> list[Json]:
+    """The picker filter and the guard, in the order in which a request meets them.
+
+    ``asleep``: both are switched off, for a chain whose route is known when it is built. Else both are there and do
+    nothing but what the backend says.
+    """
     picker = extension(
         PICKER,
         f"{_EXT_PROC}.ExternalProcessor",
@@ -29,14 +44,7 @@ def filters(options: Options) -> list[Json]:
         message_timeout=seconds(options.message_timeout),
         max_message_timeout=seconds(options.message_timeout),
         allow_mode_override=True,
-        processing_mode={
-            "request_header_mode": "SEND",
-            "request_body_mode": "BUFFERED",
-            "request_trailer_mode": "SKIP",
-            "response_header_mode": "SEND",
-            "response_body_mode": "STREAMED",
-            "response_trailer_mode": "SKIP",
-        },
+        processing_mode=MODE if asleep else dict.fromkeys(MODE, "SKIP") | dict.fromkeys(_BODIES, "NONE"),
         # Pickers clear the route cache for gateways that route by model; here that would draw among the weights again.
         route_cache_action="RETAIN",
         mutation_rules={"allow_all_routing": True, "allow_envoy": True},
@@ -45,13 +53,15 @@ def filters(options: Options) -> list[Json]:
             "receiving_namespaces": {"untyped": ["envoy.lb"]},
         },
     )
-    return [{**picker, "disabled": True}, {**extension(GUARD, _FAULT), "disabled": True}]
+    switch = {"disabled": True} if asleep else {}
+    return [{**picker, **switch}, {**extension(GUARD, _FAULT), **switch}]
 
 
-def enabled_for(pool: PoolBackend) -> Json:
-    """The ``typed_per_filter_config`` of a backend that is this pool."""
+def enabled_for(pool: PoolBackend, asleep: bool = True) -> Json:
+    """The ``typed_per_filter_config`` of a backend that is this pool; ``asleep`` as in ``filters``."""
     service = {"envoy_grpc": {"cluster_name": pool.picker_cluster}}
-    configs = {PICKER: typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides={"grpc_service": service})}
+    overrides = {"grpc_service": service} | ({} if asleep else {"processing_mode": MODE})
+    configs = {PICKER: typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides=overrides)}
     if pool.failure_mode is FailureMode.FAIL_CLOSE:
         configs[GUARD] = typed(
             _FAULT,

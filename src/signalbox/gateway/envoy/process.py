@@ -73,6 +73,8 @@ class Envoy:
         argv = (
             *(str(binary or find_envoy()), "--config-path", str(self.directory / layout.BOOTSTRAP)),
             *("--use-dynamic-base-id", "--concurrency", str(concurrency), "--log-level", "info"),
+            # A connection to a listener that has changed since ends with its next answer, not in the course of 10 minutes.
+            *("--drain-strategy", "immediate"),
             *("--admin-address-path", str(self._admin_file), "--file-flush-interval-msec", "1000"),
         )
         self._process = Supervised(Command("envoy", argv), self.log, on_exit=self._exited, backoff=backoff)

@@ -14,6 +14,7 @@ _CEL = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 def local_replies(options: Options) -> Json:
     """The ``local_reply_config`` of a listener."""
     asked = "%REQ(:METHOD)% %REQ(:PATH)% on host %REQ(:AUTHORITY)%"
+    model = " for model %REQ(X-GATEWAY-MODEL-NAME)%"
     return {
         "mappers": [
             _mapper("== 'route_not_found'", "not_found", f"No HTTPRoute matches {asked}"),
@@ -23,12 +24,20 @@ def local_replies(options: Options) -> Json:
                 f"The request body is longer than the {options.body_limit} bytes this gateway takes",
             ),
             _mapper("== 'direct_response' && response.code == 500", "no_backend", "%LOCAL_REPLY_BODY%"),
+            _mapper(
+                "== 'cluster_not_found' && response.code == 404", "not_found", f"No HTTPRoute matches {asked}{model}"
+            ),
             _mapper("== 'cluster_not_found'", "no_backend", "A backend of the HTTPRoute that matches does not exist"),
             _mapper("== 'no_healthy_upstream'", "no_endpoint", "The backend has no ready endpoint"),
             _mapper(
                 "== 'fault_filter_abort'",
                 "endpoint_picker_unavailable",
                 "The pool's endpoint picker gave no endpoint, and the pool's failure mode is FailClose",
+            ),
+            _mapper(
+                ".startsWith('ext_proc_error') && response.code == 503",
+                "body_router_unavailable",
+                "Body-based routing did not answer (%RESPONSE_CODE_DETAILS%)",
             ),
             _mapper(".startsWith('ext_proc_error')", "endpoint_picker_error", "%RESPONSE_CODE_DETAILS%"),
             _mapper(".matches('timeout')", "timeout", "%LOCAL_REPLY_BODY% (%RESPONSE_CODE_DETAILS%)"),

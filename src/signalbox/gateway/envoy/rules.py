@@ -54,7 +54,7 @@ def entries(route: HTTPRoute, backends: Backends, options: Options, notes: list[
         try:
             refuse_unsupported(rule.filters, _SUPPORTED)
             header_changes(rule.filters)  # refuses what cannot be changed
-            shares = _shares(route, rule, backends, where, notes)
+            shares = _shares(route, rule, backends, where, notes, asleep=not options.body_router)
         except Unsupported as refusal:
             notes.append(f"{where}.{refusal}")
             shares = None
@@ -93,8 +93,10 @@ def _route(rule: HTTPRouteRule, match: HTTPRouteMatch, shares: list[Json] | None
     return {"route": action, "request_body_buffer_limit": options.body_limit}
 
 
-def _shares(route: HTTPRoute, rule: HTTPRouteRule, backends: Backends, where: str, notes: list[str]) -> list[Json]:
-    """The weighted clusters of a rule, those of unknown backends included."""
+def _shares(
+    route: HTTPRoute, rule: HTTPRouteRule, backends: Backends, where: str, notes: list[str], asleep: bool
+) -> list[Json]:
+    """The weighted clusters of a rule, those of unknown backends included; ``asleep`` as for the picker's filter."""
     shares = []
     for index, reference in enumerate(rule.backend_refs):
         field = f"{where}.backendRefs[{index}]"
@@ -120,7 +122,7 @@ def _shares(route: HTTPRoute, rule: HTTPRouteRule, backends: Backends, where: st
                 notes.append(f"{field}.{refusal}")
             else:
                 if isinstance(backend, PoolBackend):
-                    share["typed_per_filter_config"] = pickerfilter.enabled_for(backend)
+                    share["typed_per_filter_config"] = pickerfilter.enabled_for(backend, asleep)
         shares.append(share)
     return shares
 

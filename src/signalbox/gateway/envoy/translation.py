@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
 
-from signalbox.gateway.envoy import clusters
+from signalbox.gateway.envoy import bodyrouter, clusters
 from signalbox.gateway.envoy.attachment import attach
 from signalbox.gateway.envoy.hostnames import covers, specificity
 from signalbox.gateway.envoy.listeners import listener, listener_name
@@ -38,14 +38,23 @@ def translate(
     attachments = attach(gateways, ordered, options)
     notes = attachments.notes
     compiled = {route.key: tuple(entries(route, backends, options, notes)) for route in ordered}
+    by_model = {
+        port
+        for port, groups in attachments.ports.items()
+        if options.body_router and bodyrouter.wanted(route for group in groups.values() for _, route in group)
+    }
     return EnvoyConfig(
-        listeners=tuple(listener(port, options) for port in attachments.ports),
+        listeners=tuple(listener(port, options, port in by_model) for port in attachments.ports),
         clusters=(
             *(clusters.pool_cluster(pool, options) for pool in pools),
             *(clusters.picker_cluster(pool) for pool in pools),
             *(clusters.service_cluster(service, options) for service in services),
+            *([bodyrouter.cluster(options)] if by_model else ()),
         ),
-        routes=tuple(_route_configuration(port, groups, compiled) for port, groups in attachments.ports.items()),
+        routes=tuple(
+            _route_configuration(port, groups, compiled, [bodyrouter.no_route(options)] if port in by_model else [])
+            for port, groups in attachments.ports.items()
+        ),
         endpoints=(
             *(clusters.load_assignment(pool.cluster, pool.endpoints) for pool in pools),
             *(clusters.load_assignment(service.cluster, service.endpoints) for service in services),
@@ -64,13 +73,18 @@ def _age(route: HTTPRoute) -> tuple[datetime, str, str]:
     return created, route.metadata.namespace, route.metadata.name
 
 
-def _route_configuration(port: int, groups: Mapping[str, Attached], compiled: Mapping[Key, Sequence[Entry]]) -> Json:
+def _route_configuration(
+    port: int, groups: Mapping[str, Attached], compiled: Mapping[Key, Sequence[Entry]], last: list[Json]
+) -> Json:
+    """The routes of a port; ``last`` are those that come after all others of a host."""
     hosts = []
     for listener_host, attached in groups.items():
         for domain in dict.fromkeys((listener_host, *(host for host, _ in attached))):
             # A request belongs to the listener whose hostname fits it best, and to no other.
             if listener_host == max((other for other in groups if covers(other, domain)), key=specificity):
-                hosts.append({"name": domain, "domains": [domain], "routes": _routes(domain, attached, compiled)})
+                hosts.append(
+                    {"name": domain, "domains": [domain], "routes": _routes(domain, attached, compiled) + last}
+                )
     return {
         "name": listener_name(port),
         "virtual_hosts": hosts,

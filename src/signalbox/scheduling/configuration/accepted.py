@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, model_validator
 
-from signalbox.resources.scalars import text
+from signalbox.resources.limits import text
 from signalbox.resources.strict import Boolean, fault
 from signalbox.scheduling.parameters import Bounds, Count, NotNegative, Positive, PositiveCount
 from signalbox.scheduling.plugin import Parameters

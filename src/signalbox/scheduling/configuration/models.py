@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictFloat
 
-from signalbox.resources.scalars import text, unique_by
+from signalbox.resources.limits import text, unique_by
 from signalbox.resources.strict import Boolean, Integer, Strict
 from signalbox.scheduling.parameters import Bounds, Duration, Quantity
 

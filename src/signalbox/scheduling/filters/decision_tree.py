@@ -35,7 +35,7 @@ class DecisionTree:
         node: Node | None = self.critical if cycle.priority > 0 else self.other
         while node is not None:
             kept = node.filter.keep(cycle, rows)
-            cycle.steps.append(Step(node.filter.name, len(rows), len(kept)))
+            cycle.steps.append(Step(node.filter.name, len(rows), len(kept), kept))
             if len(kept):
                 rows, node = kept, node.then
             elif node.otherwise is not None:

@@ -1,23 +1,28 @@
-"""``lora-affinity``: prefer endpoints where the adapter is already active.
+"""``lora-affinity``: prefer endpoints that have the adapter in memory.
 
-Group A: the adapter has a request in flight there. Group B: not in A, and fewer adapters are active than one batch
+Group A: the adapter is resident there. Group B: not in A, and fewer adapters have requests in flight than one batch
 may hold. If both groups have members, A is taken with probability 0.999 and B otherwise, so that a busy adapter
 slowly spreads; if one has, that one. If neither has, the filter does not decide and keeps every row. Source: the soft
 affinity filter of the Gateway API Inference Extension v0.2 and v0.3; environment LORA_AFFINITY_THRESHOLD from v0.3.
-It counted an adapter twice that was both running and waiting; the columns count it once.
+It knew only adapters with a request in flight, and counted one twice that was both running and waiting; here an idle
+adapter is remembered, and each counts once. An adapter that is in no candidate's memory was left to chance in group B;
+here one place is chosen for it, see `signalbox.scheduling.lora`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from signalbox.pool import Rows
 from signalbox.scheduling.framework import Cycle
+from signalbox.scheduling.lora import place
 
 
 @dataclass(frozen=True, slots=True)
 class LoRAAffinity:
-    """Keeps the rows where the target adapter is active, or else those with room for one more."""
+    """Keeps the rows that have the target adapter, or else the one to bring it in at, or those with room."""
 
     probability: float = 0.999
     name: str = "lora-affinity"
@@ -26,15 +31,22 @@ class LoRAAffinity:
         """Return group A or group B; every row where both are empty."""
         columns = cycle.columns
         room = columns.lora_active[rows] < columns.lora_max[rows]
-        mask = columns.adapters.get(cycle.target)
+        mask = columns.resident.get(cycle.target)
         if mask is None:
-            available: Rows = rows[room]
-            return available if len(available) else rows
+            return self._cold(cycle, rows, rows[room])
         has = mask[rows]
-        active: Rows = rows[has]
-        available = rows[room & ~has]
-        if len(active) and len(available):
-            return active if cycle.rng.random() < self.probability else available
-        if len(active):
-            return active
-        return available if len(available) else rows
+        resident: Rows = rows[has]
+        available: Rows = rows[room & ~has]
+        if not len(resident):
+            return self._cold(cycle, rows, available)
+        if len(available) and cycle.rng.random() >= self.probability:
+            return available
+        return resident
+
+    def _cold(self, cycle: Cycle, rows: Rows, available: Rows) -> Rows:
+        if not len(available):
+            return rows
+        if not cycle.columns.is_adapter(cycle.target):
+            return available
+        chosen = place(cycle.columns, cycle.target, available)
+        return available if chosen is None else np.array([chosen], np.intp)

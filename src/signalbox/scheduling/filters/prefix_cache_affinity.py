@@ -58,7 +58,7 @@ class PrefixCacheAffinityFilter(FilterPlugin[PrefixCacheAffinityParameters]):
         if explore and cycle.rng.random() < explore:
             return rows
         if settings.max_ttft_penalty_ms:
-            tokens: Floats = cycle.columns.inflight_tokens[rows]
+            tokens: Floats = cycle.columns.believed(cycle.columns.inflight_tokens, rows)
             extra = (tokens[holds].min() - tokens[~holds].min()) * 1000.0 / settings.peak_prefill_throughput
             if extra > settings.max_ttft_penalty_ms:
                 return rows

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import model_validator
 
 from signalbox.pool import Mask, Rows
-from signalbox.resources.scalars import entries
+from signalbox.resources.limits import entries
 from signalbox.resources.strict import Boolean, fault
 from signalbox.scheduling.attributes import COLUMN_OF, Metric
 from signalbox.scheduling.framework import Cycle

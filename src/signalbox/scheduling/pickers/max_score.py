@@ -35,7 +35,7 @@ class MaxScorePicker(PickerPlugin[PickerParameters]):
             return rows
         if len(rows) > _FEW:
             rows, scores = _best(rows, scores, -scores, limit)
-        inflight = cycle.columns.inflight[rows]
+        inflight = cycle.columns.requests(rows)
         if len(rows) > _FEW and scores.min() == scores.max():
             rows, inflight = _best(rows, inflight, inflight, limit)
             scores = scores[: len(rows)]

@@ -55,8 +55,8 @@ class ConcurrencyDetector(DetectorPlugin[ConcurrencyDetectorParameters]):
 
     def _each(self, cycle: Cycle, rows: Rows) -> Floats:
         limits = self.parameters
-        requests: Floats = cycle.columns.inflight[rows] / limits.max_concurrency
+        requests: Floats = cycle.columns.requests(rows) / limits.max_concurrency
         if limits.concurrency_mode == "requests":
             return requests
-        tokens: Floats = cycle.columns.inflight_tokens[rows] / limits.max_token_concurrency
+        tokens: Floats = cycle.columns.believed(cycle.columns.inflight_tokens, rows) / limits.max_token_concurrency
         return tokens if limits.concurrency_mode == "tokens" else np.maximum(requests, tokens)

@@ -64,5 +64,5 @@ class UtilizationDetector(DetectorPlugin[UtilizationDetectorParameters]):
         )
         stale: Mask = cycle.now - columns.scraped_at[rows] > limits.metrics_staleness_threshold
         if stale.any():
-            value[stale] = columns.inflight[rows[stale]] / limits.stale_max_concurrency
+            value[stale] = columns.requests(rows[stale]) / limits.stale_max_concurrency
         return value, stale

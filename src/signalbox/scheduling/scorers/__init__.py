@@ -5,6 +5,7 @@ from signalbox.scheduling.scorers.context_length import ContextLengthAware
 from signalbox.scheduling.scorers.endpoint_attribute import EndpointAttributeScorer
 from signalbox.scheduling.scorers.header_label_affinity import HeaderLabelAffinityScorer
 from signalbox.scheduling.scorers.kv_cache_utilization import KVCacheUtilizationScorer
+from signalbox.scheduling.scorers.least_cost import LeastCostScorer
 from signalbox.scheduling.scorers.load_aware import LoadAwareScorer
 from signalbox.scheduling.scorers.lora_affinity import LoRAAffinityScorer
 from signalbox.scheduling.scorers.no_hit_lru import NoHitLRUScorer
@@ -20,6 +21,7 @@ __all__ = [
     "EndpointAttributeScorer",
     "HeaderLabelAffinityScorer",
     "KVCacheUtilizationScorer",
+    "LeastCostScorer",
     "LoRAAffinityScorer",
     "LoadAwareScorer",
     "NoHitLRUScorer",

@@ -25,7 +25,8 @@ class ActiveRequestScorer(ScorerPlugin[ActiveRequestParameters]):
     """Endpoints with fewer of our own requests in flight are better; needs no metrics from the servers.
 
     Formula: 1 where ``c <= idleThreshold``, else ``(max - c) / max * maxBusyScore``; c is the number of requests in
-    flight through this picker, max the highest of the candidates. Source: active-request-scorer of llm-d.
+    flight through this picker, less those the server has not shown for a while, max the highest of the candidates.
+    Source: active-request-scorer of llm-d.
     """
 
     type = "active-request-scorer"
@@ -33,7 +34,7 @@ class ActiveRequestScorer(ScorerPlugin[ActiveRequestParameters]):
 
     def score(self, cycle: Cycle, rows: Rows) -> Floats:
         """Return 1 for idle endpoints, less the more is in flight."""
-        counts: Floats = cycle.columns.inflight[rows]
+        counts: Floats = cycle.columns.requests(rows)
         high = counts.max()
         if high <= 0:
             return np.ones(len(rows))

@@ -8,7 +8,8 @@ from typing import Annotated
 import numpy as np
 
 from signalbox.pool import Floats, Rows
-from signalbox.resources.scalars import LabelKey, text
+from signalbox.resources.limits import text
+from signalbox.resources.scalars import LabelKey
 from signalbox.resources.strict import Boolean
 from signalbox.scheduling.derived import label_masks
 from signalbox.scheduling.framework import Cycle, Decision

@@ -6,25 +6,33 @@ import numpy as np
 
 from signalbox.pool import Floats, Rows
 from signalbox.scheduling.framework import Cycle
+from signalbox.scheduling.lora import place
 from signalbox.scheduling.plugin import Parameters, ScorerPlugin
 
 
 class LoRAAffinityScorer(ScorerPlugin[Parameters]):
-    """Endpoints where the adapter is active are better, then those with room for one more.
+    """Endpoints that have the adapter in memory are better, then those with room for one more.
 
-    Formula: 1.0 where the target has a request in flight, 0.8 where fewer adapters are active than a batch may hold,
-    else 0. Source: lora-affinity-scorer of the Gateway API Inference Extension and llm-d. They give 0.6 to an adapter
-    that only waits on a full server; the columns count waiting adapters among the active ones, so it scores 1.0 here.
+    Formula: 1.0 where the target is resident, 0.8 where fewer adapters have requests in flight than a batch may hold,
+    else 0. Of an adapter that no candidate has, 0.8 is for the one place it should be brought in at, and 0.6 for the
+    others with room: see [LoRA adapters](lora.md). Source: lora-affinity-scorer of the Gateway API Inference Extension
+    and llm-d, which know only adapters with a request in flight. They give 0.6 to an adapter that only waits on a full
+    server; the columns count waiting adapters among the active ones, so it scores 1.0 here.
     """
 
     type = "lora-affinity-scorer"
     use = "Pools that serve several LoRA adapters."
 
     def score(self, cycle: Cycle, rows: Rows) -> Floats:
-        """Return 1.0, 0.8 or 0 for each endpoint."""
+        """Return 1.0, 0.8, 0.6 or 0 for each endpoint."""
         columns = cycle.columns
         scores: Floats = np.where(columns.lora_active[rows] < columns.lora_max[rows], 0.8, 0.0)
-        active = columns.adapters.get(cycle.target)
-        if active is not None:
-            scores[active[rows]] = 1.0
+        mask = columns.resident.get(cycle.target)
+        resident = None if mask is None else mask[rows]
+        if resident is not None and resident.any():
+            scores[resident] = 1.0
+        elif columns.is_adapter(cycle.target):
+            chosen = place(columns, cycle.target, rows)
+            if chosen is not None:
+                scores[(scores > 0) & (rows != chosen)] = 0.6
         return scores

@@ -24,9 +24,9 @@ class TokenLoadParameters(Parameters):
 class TokenLoadScorer(ScorerPlugin[TokenLoadParameters]):
     """Endpoints with less work in tokens are better, this request's own included.
 
-    Formula: ``1 - min(inflight + uncached, T) / T``; inflight is the estimated tokens of the requests we have in flight
-    there, uncached the tokens of this prompt that the endpoint would have to compute, T queueThresholdTokens. Source:
-    token-load-scorer of llm-d.
+    Formula: ``1 - min(inflight + uncached, T) / T``; inflight is what our requests there still cost: the prompt tokens
+    of those without an answer yet and the expected answers of all. uncached is the tokens of this prompt that the
+    endpoint would have to compute, T queueThresholdTokens. Source: token-load-scorer of llm-d.
     """
 
     type = "token-load-scorer"
@@ -35,7 +35,7 @@ class TokenLoadScorer(ScorerPlugin[TokenLoadParameters]):
 
     def score(self, cycle: Cycle, rows: Rows) -> Floats:
         """Return 1 for no tokens, down to 0 at the threshold."""
-        tokens: Floats = cycle.columns.inflight_tokens[rows]
+        tokens: Floats = cycle.columns.believed(cycle.columns.inflight_tokens, rows)
         tokens += cycle.prompt_tokens if cycle.prefix is None else cycle.prefix.uncached_tokens(rows)
         tokens *= -1.0 / self.parameters.queue_threshold_tokens
         tokens += 1.0

@@ -1,0 +1,229 @@
+"""``signalbox bbr``: body-based routing, put together from ext_proc, base models, health and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
+
+from signalbox import __version__
+from signalbox.bbr import BaseModels, BodyTerms, ClusterModels, ModelDirectory, RouterMetrics, router_routes
+from signalbox.cli.certificate import describe, keep_renewed, read_tls
+from signalbox.cli.draining import drain
+from signalbox.cli.limits import ENVELOPE, MIB
+from signalbox.cli.stopping import Stop, stop_on_signals
+from signalbox.cluster import Access, Api, NoAccess, find_access
+from signalbox.cluster.access import SERVICE_ACCOUNT
+from signalbox.observability import MetricsServer, configure_logging, level_of_verbosity
+from signalbox.wire import GrpcServer, HealthService, Limits, ServingStatus, TlsError
+
+log = logging.getLogger("signalbox.bbr")
+
+
+@dataclass(frozen=True, slots=True)
+class BbrOptions:
+    """Options of body-based routing; times in seconds, sizes in bytes."""
+
+    source: Path | None
+    namespace: str
+    kubeconfig: Path | None
+    streaming: bool
+    host: str
+    grpc_port: int
+    health_port: int
+    metrics_port: int
+    body_limit: int
+    drain_seconds: float
+    verbosity: int
+    log_format: str
+    secure_serving: bool
+    cert_path: Path | None
+    client_ca_file: Path | None
+
+
+def run(options: BbrOptions) -> int:
+    """Run until stopped; return the exit code.
+
+    That is 0, 1 when a port or a watch on files cannot be had, 2 for options that make no sense.
+    """
+    try:
+        level = level_of_verbosity(options.verbosity)
+        configure_logging(level, "console" if options.log_format == "console" else "json")
+        if options.log_format not in ("json", "console"):
+            raise ValueError(f"--log-format {options.log_format}: use json or console")
+        if options.source is not None and not options.source.is_dir():
+            raise ValueError(f"--source {options.source}: no such directory")
+        uvloop.run(_serve(options, os.environ))
+    except (TlsError, NoAccess, ValueError) as error:
+        return _fail(error, 2)
+    except OSError as error:
+        return _fail(error.strerror or error, 1)
+    except ExceptionGroup as failures:
+        unwatched, others = failures.split(OSError)
+        if others is not None or unwatched is None:
+            raise
+        return _fail(unwatched.exceptions[0], 1)
+    return 0
+
+
+def _fail(problem: object, status: int) -> int:
+    print(f"signalbox bbr: {problem}", file=sys.stderr)
+    return status
+
+
+async def _serve(options: BbrOptions, environment: Mapping[str, str]) -> None:
+    access = reach_cluster(options, environment)
+    if access is None:
+        await BodyRouter(options).run(stop_on_signals())
+        return
+    for name in ("httpx2", "httpcore2"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # they log every request, and every step of each
+    api = Api(access)
+    try:
+        log.info("following an API server", extra={"access": str(access), "namespace": options.namespace})
+        await BodyRouter(options, ClusterModels(api, options.namespace)).run(stop_on_signals())
+    finally:
+        await api.close()
+
+
+def reach_cluster(options: BbrOptions, environment: Mapping[str, str]) -> Access | None:
+    """Return the way to the API server; ``None`` where there is no sign that one is meant.
+
+    Base models are optional, and a pod without a service account's token is one that wants none of them.
+
+    Raises:
+        NoAccess: the way that is named cannot be gone.
+        ValueError: both a directory and a way are named.
+    """
+    if options.source is not None:
+        if options.kubeconfig is not None:
+            raise ValueError("--kubeconfig is for reading ConfigMaps of a cluster: drop it, or --source")
+        return None
+    in_pod = environment.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").is_file()
+    if options.kubeconfig is None and not environment.get("KUBECONFIG") and not in_pod:
+        return None
+    return find_access(options.kubeconfig, environment)
+
+
+class BodyRouter:
+    """One process of body-based routing.
+
+    Raises:
+        TlsError: a certificate, key or CA file cannot be used.
+        ValueError: options contradict each other.
+    """
+
+    def __init__(self, options: BbrOptions, cluster: ClusterModels | None = None) -> None:
+        """Base models come from ``cluster``, else from the options' directory, else there are none."""
+        self._options = options
+        self._draining = False
+        self.listening = asyncio.Event()
+        """Set once all ports are open."""
+        self._known: ModelDirectory | ClusterModels | None = cluster
+        if cluster is None and options.source is not None:
+            self._known = directory = ModelDirectory(options.source, options.namespace)
+            directory.load()
+        metrics = RouterMetrics(build_ref=__version__)
+        mode = ProcessingMode.FULL_DUPLEX_STREAMED if options.streaming else ProcessingMode.BUFFERED
+        self._tls = read_tls(options)
+        self._server = GrpcServer(
+            router_routes(self._models, metrics, time.perf_counter, BodyTerms(mode, options.body_limit)),
+            _limits(options.body_limit),
+        )
+        self._health = HealthService(self._status)
+        self._health_server = GrpcServer(self._health.routes())
+        self._metrics_server = MetricsServer(metrics.registry)
+
+    @property
+    def grpc_port(self) -> int:
+        """The ext_proc port; 0 before it is open."""
+        return self._server.port
+
+    @property
+    def health_port(self) -> int:
+        """The gRPC health port; 0 before it is open."""
+        return self._health_server.port
+
+    @property
+    def metrics_port(self) -> int:
+        """The metrics port. Raises `RuntimeError` before it is open."""
+        return self._metrics_server.port
+
+    async def run(self, stop: Stop) -> None:
+        """Serve until asked to stop, then drain; asked again, close at once.
+
+        Raises:
+            OSError: a port cannot be had; the message names it.
+        """
+        options = self._options
+        context = None if self._tls is None else self._tls.context
+        try:
+            await self._listen_for_metrics()
+            await self._listen(self._health_server, options.health_port, "--grpc-health-port")
+            await self._listen(self._server, options.grpc_port, "--grpc-port", context)
+            self.listening.set()
+            log.info("body-based routing ready", extra=self._places())
+            async with asyncio.TaskGroup() as tasks:
+                background = []
+                if self._known is not None:
+                    background.append(tasks.create_task(self._known.follow()))
+                if self._tls is not None:
+                    background.append(tasks.create_task(keep_renewed(self._tls)))
+                await stop.gently.wait()
+                self._draining = True
+                self._health.notify()
+                await asyncio.sleep(0)  # who watches our health hears of it before anyone is sent away
+                await drain(self._server, options.drain_seconds, stop, log)
+                for task in background:
+                    task.cancel()
+        finally:
+            await self._server.close()
+            await self._health_server.close()
+            await self._metrics_server.close()
+        log.info("stopped")
+
+    def _models(self) -> BaseModels:
+        return BaseModels() if self._known is None else self._known.models
+
+    def _status(self, _service: str) -> ServingStatus:
+        """The same for whatever service is asked about: the reference's manifests probe several names."""
+        return ServingStatus.NOT_SERVING if self._draining else ServingStatus.SERVING
+
+    async def _listen_for_metrics(self) -> None:
+        try:
+            await self._metrics_server.start(self._options.host, self._options.metrics_port)
+        except OSError as error:
+            raise OSError(error.errno, f"{error.strerror}; choose another with --metrics-port") from error
+
+    async def _listen(self, server: GrpcServer, port: int, flag: str, tls: ssl.SSLContext | None = None) -> None:
+        try:
+            await server.start(self._options.host, port, tls)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            message = f"cannot listen on {self._options.host}:{port}: {reason}; choose another with {flag}"
+            raise OSError(error.errno, message) from error
+
+    def _places(self) -> dict[str, object]:
+        return {
+            "grpc_port": self._server.port,
+            "health_port": self._health_server.port,
+            "metrics_port": self._metrics_server.port,
+            "names": len(self._models().by_name),
+            **({"certificate": "none, plaintext"} if self._tls is None else describe(self._tls)),
+        }
+
+
+def _limits(body_limit: int) -> Limits:
+    """Room for the longest body and what is around it, with its like beside it."""
+    message = body_limit + ENVELOPE
+    buffered = max(256 * MIB, 2 * message)
+    return Limits(message_bytes=message, buffered_bytes=buffered, server_buffered_bytes=max(1024 * MIB, 4 * buffered))

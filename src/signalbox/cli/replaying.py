@@ -1,0 +1,239 @@
+"""``signalbox replay``: from its arguments to its results."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from signalbox.engine import PROFILES
+from signalbox.lab import Contender, Scraping, Server, configured, guide, server
+from signalbox.lab.rehearsal import Plan, Rehearsal, rehearse
+from signalbox.lab.report import as_json, as_page, figure_table, figure_title, ladder_table, ladder_title, request_lines
+from signalbox.lab.slo import Slo
+from signalbox.lab.traces import InvalidTrace, read_trace
+from signalbox.lab.workload import Workload
+from signalbox.scheduling import InvalidPolicy
+
+_PATIENCE = 1.0  # seconds until progress is shown
+_LORA_SLOTS = 4
+_PIPE_WIDTH = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line says."""
+
+    trace: Path
+    configs: tuple[Path, ...]
+    policies: tuple[str, ...]
+    pool: int
+    engines: tuple[str, ...]
+    max_loras: int
+    speed: float
+    limit: int | None
+    adapters: int
+    sheddable: float
+    block_tokens: int
+    slo: str
+    ladder: str
+    rounds: int
+    out: Path | None
+    seed: int
+    scrape: tuple[float, float, float, float]
+    workers: int | None
+
+
+def run(wishes: Wishes) -> int:
+    """Replay and print; returns the exit status: 2 for arguments that cannot work, 130 after Ctrl-C."""
+    try:
+        plan = make_plan(wishes)
+    except InvalidPolicy as invalid:
+        for problem in invalid.problems:
+            print(problem, file=sys.stderr)
+        return 2
+    except (InvalidTrace, ValueError) as error:
+        print(f"signalbox replay: {error}", file=sys.stderr)
+        return 2
+    if wishes.out is not None:
+        try:
+            wishes.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            print(f"signalbox replay: --out {wishes.out}: {error.strerror}", file=sys.stderr)
+            return 2
+    rehearsal = Rehearsal(plan)
+    begun = time.monotonic()
+    workers = wishes.workers or os.cpu_count() or 1
+    status = 0
+    with _Bars() as bars:
+        try:
+            rehearse(rehearsal, workers, bars.begin)
+        except KeyboardInterrupt:
+            status = 130
+        except ValueError as error:  # servers that cannot serve this trace
+            print(f"signalbox replay: {error}", file=sys.stderr)
+            return 2
+    _show(rehearsal, wishes.out, time.monotonic() - begun, stopped=bool(status))
+    return status
+
+
+def make_plan(wishes: Wishes) -> Plan:
+    """Read what the arguments name. Raises `InvalidTrace`, `InvalidPolicy` or ValueError."""
+    contenders = _contenders(wishes)
+    slo = Slo.parse(wishes.slo)
+    ladder = _speeds(wishes.ladder)
+    workload = read_trace(wishes.trace, wishes.block_tokens)
+    if wishes.limit is not None:
+        workload = workload.first(wishes.limit)
+    if wishes.adapters:
+        workload = workload.with_adapters(wishes.adapters, seed=wishes.seed)
+    if wishes.sheddable:
+        workload = workload.with_sheddable(wishes.sheddable, seed=wishes.seed)
+    if ladder and not workload.rate:
+        raise ValueError("--ladder: the trace has no rate: its requests all come at once")
+    return Plan(
+        workload if wishes.speed == 1.0 else workload.faster(wishes.speed),
+        _servers(wishes, workload),
+        contenders,
+        Scraping(*wishes.scrape),
+        slo,
+        wishes.seed,
+        wishes.speed,
+        ladder,
+        wishes.rounds,
+    )
+
+
+def _contenders(wishes: Wishes) -> tuple[Contender, ...]:
+    found = []
+    for path in wishes.configs:
+        try:
+            text = path.read_text("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "is no text in UTF-8"
+            raise ValueError(f"--config {path}: {reason}") from None
+        found.append(configured(text, str(path)))
+    if wishes.policies:
+        from signalbox.lab.policies import POLICIES
+
+        for name in wishes.policies:
+            if name not in POLICIES:
+                raise ValueError(f"--policy {name!r} is unknown; known policies: {', '.join(sorted(POLICIES))}")
+            found.append(POLICIES[name])
+    if not found:
+        found.append(guide())
+    names = [one.name for one in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is given twice")
+    return tuple(found)
+
+
+def _servers(wishes: Wishes, workload: Workload) -> tuple[Server, ...]:
+    profiles = [find_engine(name) for name in wishes.engines]
+    slots = wishes.max_loras or (_LORA_SLOTS if workload.adapters else 0)
+    # An adapter that has left its slot stays in host memory, as with servers that are given room for all of them.
+    rest = {"max_loras": slots, "max_cpu_loras": max(slots, len(workload.adapters))} if slots else {}
+    return tuple([server(profiles[number % len(profiles)], **rest) for number in range(wishes.pool)])
+
+
+def find_engine(name: str) -> str:
+    """The profile a name stands for: its own, or some of the words of it in order, if no other has them too.
+
+    Raises:
+        ValueError: no profile has these words, or several have.
+    """
+    if name in PROFILES:
+        return name
+    wanted = name.lower().split("-")
+    found = [profile for profile in PROFILES if _holds(profile.split("-"), wanted)]
+    if len(found) != 1:
+        what = "is unknown" if not found else f"may be {' or '.join(found)}"
+        raise ValueError(f"--engine {name!r} {what}; known engines: {', '.join(PROFILES)}")
+    return found[0]
+
+
+def _holds(words: Sequence[str], wanted: Sequence[str]) -> bool:
+    rest = iter(words)
+    return all(word in rest for word in wanted)
+
+
+def _speeds(text: str) -> tuple[float, ...]:
+    speeds = []
+    for part in text.split(",") if text.strip() else ():
+        try:
+            speed = float(part)
+        except ValueError:
+            raise ValueError(f"--ladder: {part.strip()!r} is not a number") from None
+        if not 0 < speed < float("inf"):
+            raise ValueError(f"--ladder: {part.strip()} is not a positive speed")
+        speeds.append(speed)
+    return tuple(sorted(set(speeds)))
+
+
+def _show(rehearsal: Rehearsal, out: Path | None, seconds: float, *, stopped: bool) -> None:
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    for note in rehearsal.plan.workload.notes:
+        console.print(f"note: {note}", highlight=False)
+    if rehearsal.results:
+        console.print(figure_title(rehearsal), highlight=False, soft_wrap=True)
+        console.print(figure_table(rehearsal))
+    if any(ladder.rungs for ladder in rehearsal.ladders):
+        console.print(ladder_title(rehearsal), highlight=False, soft_wrap=True)
+        console.print(ladder_table(rehearsal))
+    if stopped:
+        done = f"{len(rehearsal.results)} of {len(rehearsal.plan.contenders)} policies"
+        console.print(f"stopped; {done} are done", highlight=False)
+    if out is not None and rehearsal.results:
+        (out / "replay.json").write_bytes(as_json(rehearsal))
+        (out / "requests.csv").write_text(request_lines(rehearsal))
+        (out / "report.html").write_text(as_page(rehearsal))
+        console.print(f"wrote replay.json, requests.csv and report.html to {out}", highlight=False)
+    console.print(f"took {seconds:.1f} s", highlight=False)
+
+
+class _Bars:
+    """Progress bars on standard error, for replays that take longer than one waits gladly."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._progress: Progress | None = None
+        self._since = time.monotonic()
+
+    def __enter__(self) -> _Bars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def begin(self, replays: Sequence[tuple[str, int]]) -> Callable[[int, int], None]:
+        """Show these replays from now on."""
+        if self._progress is not None:
+            self._progress.stop()
+        progress = self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        tasks: list[TaskID] = [progress.add_task(name, total=count) for name, count in replays]
+        shown = False
+
+        def told(replay: int, count: int) -> None:
+            nonlocal shown
+            if not shown and time.monotonic() - self._since > _PATIENCE:
+                progress.start()
+                shown = True
+            progress.update(tasks[replay], completed=count)
+
+        return told

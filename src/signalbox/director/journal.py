@@ -1,0 +1,60 @@
+"""What the director tells whoever keeps the decisions themselves, not only their counts.
+
+An `Observer` counts; a `Journal` is shown everything a decision was made of. It is asked beforehand whether it wants
+that, so that a decision nobody keeps costs one question.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from signalbox.director.events import Ticket
+from signalbox.pool import Columns, Rows
+from signalbox.scheduling import Cycle, Decision, Step
+
+K = TypeVar("K")
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A request that went nowhere."""
+
+    request_id: str
+    at: float
+    """Seconds of the caller's clock."""
+    status: int
+    code: str
+    """The reference's error code."""
+    reason: str
+    model: str = ""
+    target: str = ""
+    objective: str | None = None
+    priority: int | None = None
+    """``None`` where the request was refused before its model was known."""
+    candidates: int = 0
+    """Endpoints it could have gone to."""
+    steps: tuple[Step, ...] = ()
+    detector: str = ""
+    """What measured the saturation for which it was shed."""
+    saturation: float | None = None
+    """How full that found the candidates: 1 at the limit."""
+
+
+class Journal(Protocol[K]):
+    """Keeps decisions. Methods must not raise and must not block. ``K`` is what it keeps of the pool's state."""
+
+    def wants(self, request_id: str, now: float) -> bool:
+        """Say whether to be told of this request. Asked once for each, before anything else."""
+
+    def before(self, columns: Columns) -> K:
+        """A decision that is wanted is about to be made: keep what its outcome will change."""
+
+    def routed(self, kept: K, ticket: Ticket, cycle: Cycle, rows: Rows, decision: Decision, seconds: float) -> None:
+        """A decision over the candidates ``rows`` was made; it took ``seconds`` of wall time."""
+
+    def refused(self, refusal: Refusal) -> None:
+        """A request that is wanted went nowhere."""
+
+    def finished(self, ticket: Ticket) -> None:
+        """A request that was told as routed ended; its ticket says how."""

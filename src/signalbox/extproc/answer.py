@@ -1,0 +1,65 @@
+"""The answer to one routed request, as it passes by: what the director is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from signalbox.director import Director, Ticket
+from signalbox.payloads import ResponseReader
+
+
+class Answer:
+    """Watches one answer and settles the account at its end, once."""
+
+    __slots__ = ("_begun", "_clock", "_director", "_reader", "_size", "_ticket", "status")
+
+    def __init__(self, director: Director, ticket: Ticket, clock: Callable[[], float]) -> None:
+        self._director = director
+        self._ticket: Ticket | None = ticket
+        self._clock = clock
+        self.status: int | None = None
+        """The HTTP status; ``None`` before the headers, or where the gateway does not show them."""
+        self._reader: ResponseReader | None = None
+        self._size = 0
+        self._begun = False
+
+    def head(self, status: bytes, content_type: bytes) -> None:
+        """The headers passed."""
+        self.status = int(status) if len(status) == 3 and status.isdigit() else None
+        self._reader = ResponseReader(content_type.decode("latin-1"))
+
+    def served(self, address: str) -> None:
+        """The gateway says which endpoint took the request."""
+        if self._ticket is not None:
+            self._director.served(self._ticket, address)
+
+    def piece(self, body: bytes) -> None:
+        """A piece of the body passed."""
+        if not body:
+            return
+        self._size += len(body)
+        if self._ticket is None:
+            return
+        if not self._begun:
+            self._begun = True
+            self._director.first_byte(self._ticket, self._clock(), self.status)
+        if self._reader is not None:
+            self._reader.feed(body)
+
+    def end(self, *, complete: bool) -> None:
+        """The answer ended, or whoever waited for it is gone."""
+        ticket, self._ticket = self._ticket, None
+        if ticket is None:
+            return
+        status = self.status
+        outcome = "complete" if complete else "cancelled"
+        if complete and status is not None and status >= 500:
+            outcome = "server_error"
+        self._director.finish(
+            ticket,
+            self._clock(),
+            outcome=outcome,
+            status=status,
+            response_bytes=self._size,
+            usage=None if self._reader is None else self._reader.finish(),
+        )

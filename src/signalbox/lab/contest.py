@@ -1,0 +1,205 @@
+"""The contest: every policy in every scenario. ``python -m signalbox.lab.contest --traces DIR`` prints the tables.
+
+Two figures decide. The highest sustained rate is the largest at which nine of ten requests wait at most 2 s for their
+first token and nine of ten have at most 50 ms per output token, found by halving the gap between the highest speed
+that held and the lowest that did not, to about 1.5 %. The TTFT p90 is taken at 80 % of the highest rate of any policy
+but the oracle, the same traffic for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from signalbox.lab.outcome import Outcome
+from signalbox.lab.policies import POLICIES
+from signalbox.lab.replay import replay
+from signalbox.lab.scenarios import Scenario, scenarios
+from signalbox.lab.slo import Slo
+from signalbox.lab.workload import Workload
+
+SLO = Slo(ttft=2.0, tpot=0.05)
+OUT_OF_CONTEST = "oracle"
+_STEP = 1.25
+_HALVINGS = 4
+_LOWEST = 0.45
+"""Of the speed the search begins with. A policy that breaks below it is out of the running, and not searched for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One policy in one scenario. Rates in requests a second, times in seconds."""
+
+    scenario: str
+    variant: int
+    policy: str
+    rate: float
+    """The highest sustained; 0 where it was not searched for any more: see `floor`."""
+    floor: float
+    """The lowest rate that was tried."""
+    ttft_p90: float
+    tpot_p90: float
+    hit_rate: float
+    refused: int
+    """These four at 80 % of the best rate of the scenario."""
+
+
+def run(scenario: Scenario, load: Workload, policy: str, speed: float) -> Outcome:
+    """Replay a scenario's traffic at a speed."""
+    faster = load.faster(speed)
+    return replay(faster, scenario.fleet(faster.seconds), POLICIES[policy])
+
+
+def highest_speed(scenario: Scenario, load: Workload, policy: str) -> float:
+    """Return the highest speed at which the SLO holds; 0 where it is below `_LOWEST`."""
+
+    def holds(speed: float) -> bool:
+        return SLO.held(run(scenario, load, policy, speed))
+
+    low, high = 0.0, 0.0
+    speed = scenario.speed
+    while not low or not high:
+        if holds(speed):
+            low = speed
+            speed *= _STEP
+        else:
+            high = speed
+            speed /= _STEP
+        if speed < scenario.speed * _LOWEST:
+            return 0.0
+    for _ in range(_HALVINGS):
+        middle = (low * high) ** 0.5
+        if holds(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _search(traces: Path, job: tuple[str, int, str]) -> float:
+    name, variant, policy = job
+    scenario = scenarios(traces)[name]
+    return highest_speed(scenario, scenario.load(variant), policy)
+
+
+def _measure(traces: Path, job: tuple[str, int, str, float, float]) -> Result:
+    name, variant, policy, highest, speed = job
+    scenario = scenarios(traces)[name]
+    load = scenario.load(variant)
+    outcome = run(scenario, load, policy, speed)
+    done = outcome.complete & (outcome.priority >= 0)
+    return Result(
+        name,
+        variant,
+        policy,
+        highest * load.rate,
+        scenario.speed * _LOWEST * load.rate,
+        float(np.percentile(outcome.ttft[done], 90)),
+        float(np.percentile(outcome.tpot[done], 90)),
+        float(outcome.cached[outcome.complete].sum() / outcome.prompt[outcome.complete].sum()),
+        int((~outcome.complete).sum()),
+    )
+
+
+def contest(
+    traces: Path, names: Sequence[str], variants: Sequence[int], policies: Sequence[str], workers: int
+) -> Iterator[list[Result]]:
+    """Yield the results of one scenario and variant after the other, the highest rate first."""
+    context = multiprocessing.get_context("fork")
+    with context.Pool(workers) as pool:
+        for name in names:
+            for variant in variants:
+                jobs = [(name, variant, policy) for policy in policies]
+                speeds = dict(zip(policies, pool.map(partial(_search, traces), jobs, 1), strict=True))
+                best = max((speed for policy, speed in speeds.items() if policy != OUT_OF_CONTEST), default=0.0)
+                speed = 0.8 * (best or scenarios(traces)[name].speed)
+                measured = [(name, variant, policy, speeds[policy], speed) for policy in policies]
+                results = pool.map(partial(_measure, traces), measured, 1)
+                yield sorted(results, key=lambda result: -result.rate)
+
+
+def table(results: Sequence[Result]) -> str:
+    """Return one scenario's results as a Markdown table."""
+    first = results[0]
+    lines = [
+        f"**{first.scenario}**, variant {first.variant}",
+        "",
+        "| policy | highest rate, req/s | TTFT p90 at 80 %, s | TPOT p90, ms | prefix hits, % |",
+        "|---|---|---|---|---|",
+    ]
+    for one in results:
+        waits = f"{one.ttft_p90:.3f} | {one.tpot_p90 * 1e3:.1f}"
+        lines.append(f"| {one.policy} | {_rate(one)} | {waits} | {one.hit_rate * 1e2:.1f} |")
+    return "\n".join(lines)
+
+
+def _rate(one: Result) -> str:
+    return f"{one.rate:.2f}" if one.rate else f"below {one.floor:.2f}"
+
+
+def summary(results: Sequence[Sequence[Result]], ours: str = "least-cost") -> str:
+    """Return, for each scenario, ours against the best peer in each figure, as a Markdown table."""
+    lines = [
+        f"| scenario | variant | rate of {ours} | best peer's | ratio | TTFT p90 of {ours} | best peer's | ratio |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for group in results:
+        own = next((one for one in group if one.policy == ours), None)
+        peers = [one for one in group if one.policy not in (ours, OUT_OF_CONTEST)]
+        if own is None or not peers:
+            continue
+        fastest = max(peers, key=lambda one: one.rate)
+        soonest = min(peers, key=lambda one: one.ttft_p90)
+        more = "" if fastest.rate else "> "
+        ratio = own.rate / (fastest.rate or fastest.floor)
+        rates = f"{own.rate:.2f} | {_rate(fastest)} ({fastest.policy}) | {more}{ratio:.3f}"
+        sooner = own.ttft_p90 / soonest.ttft_p90
+        waits = f"{own.ttft_p90:.3f} | {soonest.ttft_p90:.3f} ({soonest.policy}) | {sooner:.3f}"
+        lines.append(f"| {own.scenario} | {own.variant} | {rates} | {waits} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Hold the contest and print its tables."""
+    parser = argparse.ArgumentParser(prog="python -m signalbox.lab.contest", description="Compare routing policies.")
+    parser.add_argument("--traces", type=Path, required=True, help="directory of the recorded traces")
+    parser.add_argument("--scenario", action="append", help="one of them, as often as you like; all if not given")
+    parser.add_argument("--policy", action="append", help="one of them, as often as you like; all if not given")
+    parser.add_argument("--variant", type=int, action="append", choices=range(4), help="0 to 3; 2 if not given")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--json", type=Path, help="a file to write all results to")
+    options = parser.parse_args(arguments)
+    if not options.traces.is_dir():
+        parser.error(f"--traces: {options.traces} is not a directory; name the one that holds the trace files")
+    known = scenarios(options.traces)
+    for option, given, names in (("scenario", options.scenario, known), ("policy", options.policy, POLICIES)):
+        unknown = [name for name in given or () if name not in names]
+        if unknown:
+            parser.error(f"--{option}: {unknown[0]!r} is unknown; known are {', '.join(names)}")
+    collected: list[list[Result]] = []
+    for results in contest(
+        options.traces,
+        options.scenario or list(known),
+        options.variant or [2],
+        options.policy or list(POLICIES),
+        options.workers,
+    ):
+        collected.append(results)
+        print(table(results), end="\n\n", flush=True)
+    print(summary(collected))
+    if options.json is not None:
+        options.json.write_text(json.dumps([asdict(one) for group in collected for one in group], indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""Makes the tables and plots of docs/lab.md anew: ``make lab``.
+
+Tables stand between ``<!-- lab: NAME -->`` and ``<!-- lab end -->``; everything else on the page is written by hand.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from signalbox.lab.published import COMPARISONS
+from signalbox.lab.rehearsal import Plan, Rehearsal, rehearse
+from signalbox.lab.replay import replay
+from signalbox.lab.report.markdown import figures_table, repeated_table, table, verdict_table
+from signalbox.lab.report.page import COLOURS, cdf, colour
+from signalbox.lab.report.plot import Axis, Line, plot, standalone
+from signalbox.lab.report.words import number
+from signalbox.lab.servers import server
+from signalbox.lab.stage import configured, guide
+from signalbox.lab.traces import InvalidTrace, read_trace
+from signalbox.lab.validation import repeat, verdicts
+
+TRACES = {
+    "mooncake": ("mooncake_conversation.jsonl.gz", "llama-3.1-8b-h100", (1.0, 2.0, 3.0, 4.0, 6.0)),
+    "azure-conversation": ("azure_llm_2023_conv.csv.gz", "llama-3.1-8b-h100", (2.0, 4.0, 8.0, 16.0, 32.0)),
+    "azure-code": ("azure_llm_2023_code.csv.gz", "llama-3.1-8b-h100", (2.0, 4.0, 8.0, 16.0, 32.0)),
+}
+"""Each trace of the page: its file, the engine of its 8 servers, and the speeds of its ladder."""
+
+WEIGHTED = """\
+apiVersion: inference.networking.x-k8s.io/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+- type: queue-scorer
+- type: kv-cache-utilization-scorer
+- type: prefix-cache-scorer
+schedulingProfiles:
+- name: default
+  plugins:
+  - {pluginRef: queue-scorer, weight: 2}
+  - {pluginRef: kv-cache-utilization-scorer, weight: 2}
+  - {pluginRef: prefix-cache-scorer, weight: 3}
+"""
+"""The reference's default profile, with our plugins."""
+
+_MARK = re.compile(r"(<!-- lab: ([\w-]+) -->\n).*?(<!-- lab end -->)", re.DOTALL)
+
+
+def page_with(page: str, tables: dict[str, str]) -> str:
+    """The page with these tables in their places. Raises KeyError for a place that has no table."""
+    return _MARK.sub(lambda match: f"{match[1]}\n{tables[match[2]]}\n{match[3]}", page)
+
+
+def published_tables(workers: int) -> dict[str, str]:
+    """Repeat the published comparisons."""
+    tables = {}
+    for comparison in COMPARISONS:
+        repeated = repeat(comparison, workers)
+        tables[comparison.name] = (
+            f"{comparison.text}.\n\n{repeated_table(repeated)}\n{verdict_table(verdicts(repeated))}"
+        )
+    return tables
+
+
+def trace_tables(traces: Path, pictures: Path, workers: int) -> dict[str, str]:
+    """Replay the traces under two policies, each at its own rate and on a ladder; draw TTFT into ``pictures``."""
+    tables = {}
+    for name, (file, engine, speeds) in TRACES.items():
+        workload = read_trace(traces / file)
+        contenders = (guide(), configured(WEIGHTED, "queue 2, kv 2, prefix 3"))
+        rehearsal = Rehearsal(Plan(workload, (server(engine),) * 8, contenders, ladder=speeds, rounds=3))
+        rehearse(rehearsal, workers, _silent)
+        tables[name] = (
+            f"{len(workload.requests)} requests at {number(workload.rate)} a second.\n\n"
+            f"{figures_table(rehearsal)}\n![time to first token](lab/{name}-ttft.svg)\n"
+        )
+        lines = [
+            Line(result.policy, list(cdf(result.outcome.ttft)), colour(place))
+            for place, result in enumerate(rehearsal.results)
+        ]
+        drawn = plot(
+            f"{name}: time to first token", Axis("seconds", log=True), Axis("share", least=0.0, most=1.0), lines
+        )
+        (pictures / f"{name}-ttft.svg").write_text(standalone(drawn, COLOURS))
+    return tables
+
+
+def what_if_table(traces: Path, workers: int) -> dict[str, str]:
+    """Replay the change of the page's example at twice the rate of the Mooncake trace."""
+    file, engine, _ = TRACES["mooncake"]
+    workload = read_trace(traces / file).faster(2.0)
+    changed = WEIGHTED.replace("weight: 3", "weight: 9")
+    contenders = (configured(WEIGHTED, "now.yaml"), configured(changed, "next.yaml"))
+    rehearsal = Rehearsal(Plan(workload, (server(engine),) * 8, contenders, speed=2.0))
+    rehearse(rehearsal, workers, _silent)
+    return {"what-if": figures_table(rehearsal)}
+
+
+def _silent(_replays: object) -> Callable[[int, int], None]:
+    return lambda _job, _count: None
+
+
+def speed_table(traces: Path) -> dict[str, str]:
+    """How many requests of the Mooncake trace one core replays in a second."""
+    file, engine, _ = TRACES["mooncake"]
+    workload = read_trace(traces / file)
+    rows = []
+    for contender in (guide(), configured(WEIGHTED, "queue 2, kv 2, prefix 3")):
+        begun = time.process_time()
+        replay(workload, (server(engine),) * 8, contender)
+        rows.append([contender.name, f"{len(workload.requests) / (time.process_time() - begun):.0f}"])
+    return {"speed": table(["policy", "requests a second of CPU"], rows)}
+
+
+def run(traces: Path, page: Path, workers: int, say: Callable[[str], None] = print) -> int:
+    """Write the page anew; returns the exit status: 2 where a trace is missing."""
+    missing = [file for file, _, _ in TRACES.values() if not (traces / file).is_file()]
+    if missing:
+        say(f"lab: no {', '.join(missing)} in {traces}; say where they are with TRACES=DIRECTORY")
+        return 2
+    pictures = page.parent / "lab"
+    pictures.mkdir(exist_ok=True)
+    try:
+        tables = {
+            **published_tables(workers),
+            **what_if_table(traces, workers),
+            **trace_tables(traces, pictures, workers),
+            **speed_table(traces),
+        }
+    except InvalidTrace as error:
+        say(f"lab: {error}")
+        return 2
+    page.write_text(page_with(page.read_text(), tables))
+    say(f"lab: wrote the tables of {page} and {len(TRACES)} plots to {pictures}")
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """``python -m signalbox.lab.regenerate TRACES PAGE WORKERS``."""
+    traces, page, workers = arguments
+    return run(Path(traces), Path(page), int(workers))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,81 @@
+"""Mooncake's format: one JSON object a line.
+
+``timestamp`` counts milliseconds (in the published traces in steps of three seconds), lengths are tokens, and
+``hash_ids`` names the prompt's blocks of 512 tokens. A number stands for the same prompt up to the end of its block,
+the last and shorter block included (https://github.com/kvcache-ai/Mooncake, traces).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from signalbox.lab.traces.problem import InvalidTrace
+from signalbox.lab.workload import TraceRequest, mixed
+
+
+class _Line(msgspec.Struct):
+    timestamp: float
+    input_length: int
+    output_length: int
+    hash_ids: list[int] = []
+    model: str = ""
+    adapter: str = ""
+    priority: int = 0
+    session: str = ""
+    max_tokens: int | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Line)
+
+
+def read_mooncake(path: Path, lines: Sequence[str]) -> tuple[list[TraceRequest], tuple[str, ...]]:
+    """Read all lines. Raises `InvalidTrace` for the first that makes no sense."""
+    requests = []
+    names: dict[int, int] = {}
+    before: dict[int, int | None] = {}
+    for number, text in enumerate(lines, 1):
+        if not text.strip():
+            continue
+        line = _decoded(path, number, text)
+        previous: int | None = None
+        for block in line.hash_ids:
+            if block not in names:
+                names[block], before[block] = mixed(block), previous
+            elif before[block] != previous:
+                message = (
+                    f"{block} comes after {previous} here and after {before[block]} elsewhere; ids are for prompts"
+                )
+                raise InvalidTrace(path, message, line=number, field="hash_ids")
+            previous = block
+        requests.append(
+            TraceRequest(
+                at=line.timestamp / 1000,
+                prompt_tokens=line.input_length,
+                output_tokens=line.output_length,
+                blocks=tuple([names[block] for block in line.hash_ids]),
+                model=line.model,
+                adapter=line.adapter,
+                priority=line.priority,
+                session=line.session,
+                max_tokens=line.max_tokens,
+            )
+        )
+    return requests, ()
+
+
+def _decoded(path: Path, number: int, text: str) -> _Line:
+    try:
+        line = _DECODER.decode(text)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at ")
+        raise InvalidTrace(path, message, line=number, field=place.strip("`").removeprefix("$.")) from None
+    except msgspec.DecodeError as error:
+        raise InvalidTrace(path, f"is no JSON: {error}", line=number) from None
+    if line.input_length < 1:
+        raise InvalidTrace(path, f"{line.input_length} is below 1", line=number, field="input_length")
+    if line.output_length < 1:
+        raise InvalidTrace(path, f"{line.output_length} is below 1", line=number, field="output_length")
+    return line

@@ -1,0 +1,21 @@
+"""What sending a request to an endpoint costs, in seconds of waiting: its own and that of others. The derivation is in
+docs/least-cost.md; `signalbox.scheduling.scorers.least_cost` makes a scorer of it."""
+
+from signalbox.scheduling.least_cost.answers import Answers
+from signalbox.scheduling.least_cost.costs import Outlook, Weights, pressure, room, seconds, stall_price
+from signalbox.scheduling.least_cost.slots import Slots
+from signalbox.scheduling.least_cost.speeds import Speeds
+from signalbox.scheduling.least_cost.strangers import Strangers
+
+__all__ = [
+    "Answers",
+    "Outlook",
+    "Slots",
+    "Speeds",
+    "Strangers",
+    "Weights",
+    "pressure",
+    "room",
+    "seconds",
+    "stall_price",
+]

@@ -1,0 +1,151 @@
+"""``least-cost-scorer``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from signalbox.pool import Endpoint, Floats, Rows
+from signalbox.scheduling.framework import Cycle, Decision
+from signalbox.scheduling.least_cost import (
+    Answers,
+    Outlook,
+    Slots,
+    Speeds,
+    Strangers,
+    Weights,
+    pressure,
+    room,
+    seconds,
+    stall_price,
+)
+from signalbox.scheduling.observation import Finished, FirstToken
+from signalbox.scheduling.parameters import NotNegative, Positive
+from signalbox.scheduling.plugin import Parameters, Plugin, ScorerPlugin
+
+_NEAR = 0.01
+_NEAR_SECONDS = 0.001
+"""Costs this close to the least, as a share and in seconds, are equal: the picker then spreads by what is in flight."""
+
+
+class LeastCostParameters(Parameters):
+    """Parameters of least-cost-scorer."""
+
+    token_target_ms: Positive = 50.0
+    """Milliseconds per output token that users still find fluent. The closer an endpoint's answers come to it, the more
+    a new prompt's stall costs there."""
+    reuse_weight: NotNegative = 0.0
+    """How often this request's prefill counts again for those who come after it."""
+    decode_weight: NotNegative = 0.3
+    """What a second of the answer counts against a second until it begins."""
+    crowding_weight: NotNegative = 1.5
+    """What a second of stall counts for each other answer, at the target pace."""
+    adapter_load_ms: NotNegative = 100.0
+    """Milliseconds to load an adapter that is not in memory."""
+
+
+class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
+    """Endpoints where this request's first token is expected soonest, and where it delays others least, are better.
+
+    Formula: ``least / cost`` of the costs in seconds, 1 within 1 % and 1 ms of the least. A cost sums: prompt tokens
+    queued there and this prompt's uncached ones over the prefill speed; the latter again reuseWeight times for later
+    requests and ``crowdingWeight * min(1.5, p ** 5) * t ** 2`` times for each request there, where t is the time per
+    output token there and p its 90th percentile in the pool, both over tokenTargetMs; decodeWeight times what its
+    neighbours add to its answer; the wait for KV cache where it does not fit; the wait for an adapter's weights or
+    slot. Speeds and answers are learned from streamed answers, for each endpoint, and kept on a reload. Without metrics
+    it goes by what is in flight. Source: none, see docs/least-cost.md.
+    """
+
+    type = "least-cost-scorer"
+    use = "Alone in a profile: it weighs prefix, queue, memory and adapters in one unit. Mixed GPUs, long prompts."
+    reads_prefix = True
+
+    def __init__(self, parameters: LeastCostParameters | None = None, name: str = "") -> None:
+        super().__init__(parameters, name)
+        self._weights = Weights(self.parameters.reuse_weight, self.parameters.decode_weight)
+        self._speeds = Speeds()
+        self._answers = Answers()
+        self._slots = Slots()
+        self._strangers = Strangers()
+        self._prompt = 1024.0  # mean of what prompts left to compute, in tokens
+        self._pace: Floats | None = None
+        self._stall: Floats = np.zeros(0)
+
+    def score(self, cycle: Cycle, rows: Rows) -> Floats:
+        """Return the least cost over each endpoint's."""
+        cost = self.costs(cycle, rows)
+        least = float(np.minimum.reduce(cost))
+        cost += 1e-9
+        scores: Floats = (least * (1.0 + _NEAR) + _NEAR_SECONDS) / cost
+        return np.minimum(scores, 1.0, out=scores)
+
+    def costs(self, cycle: Cycle, rows: Rows) -> Floats:
+        """Return the cost of each endpoint in seconds."""
+        columns, answers, prefix = cycle.columns, self._answers, cycle.prefix
+        size = columns.size
+        uncached = np.full(len(rows), float(cycle.prompt_tokens)) if prefix is None else prefix.uncached_tokens(rows)
+        requests = columns.requests(rows)
+        ahead = columns.believed(columns.prefill_tokens, rows)
+        context = columns.believed(columns.context_tokens, rows)
+        others = self._strangers.of(columns, rows, cycle.now)
+        if others is not None:
+            ahead += others[0] * self._prompt
+            requests += others[0]
+            requests += others[1]
+            capacity = columns.block_size[rows] * columns.kv_blocks[rows]
+            context = np.maximum(context, columns.kv_usage[rows] * capacity)
+        outlook = Outlook(
+            uncached,
+            ahead,
+            requests,
+            context,
+            self._speeds.column(size)[rows],
+            self._stall_column(size)[rows],
+            answers.tokens,
+        )
+        cost = seconds(outlook, self._weights)
+        tokens = cycle.prompt_tokens + answers.tokens
+        per_token = columns.kv_per_token[rows]
+        if float(np.maximum.reduce((context + tokens) * per_token)) > 1.0:
+            cost += room(context, tokens, per_token, answers.hold(size)[rows])
+        if self._slots.is_adapter(columns, cycle.target):
+            load = self.parameters.adapter_load_ms / 1000.0
+            cost += self._slots.wait(columns, cycle.target, rows, load, answers.hold(size)[rows])
+        return cost
+
+    def _stall_column(self, size: int) -> Floats:
+        pace = self._answers.pace(size)
+        if pace is not self._pace:
+            self._pace = pace
+            target = self.parameters.token_target_ms / 1000.0
+            weight = self.parameters.crowding_weight * pressure(self._answers.slow_seconds, target)
+            self._stall = stall_price(pace, target, weight)
+        return self._stall
+
+    def routed(self, cycle: Cycle, decision: Decision) -> None:
+        """Count the request among those of its adapter."""
+        self._slots.routed(cycle.target, decision.rows[0])
+
+    def first_token(self, observation: FirstToken) -> None:
+        """Learn the endpoint's speed."""
+        uncached = max(observation.prompt_tokens - observation.cached_tokens, 0.0)
+        self._prompt += 0.02 * (uncached - self._prompt)
+        self._speeds.observe(observation.endpoint.row, uncached + observation.ahead, observation.seconds)
+
+    def finished(self, observation: Finished) -> None:
+        """Learn what answers are like."""
+        row = observation.endpoint.row
+        self._slots.finished(observation.target, row)
+        if observation.complete:
+            self._answers.ended(row, observation.output_tokens, observation.first_token_seconds, observation.seconds)
+
+    def left(self, endpoint: Endpoint) -> None:
+        """Forget what the endpoint was like."""
+        self._speeds.forget(endpoint.row)
+        self._answers.forget(endpoint.row)
+        self._slots.forget(endpoint.row)
+
+    def adopt(self, previous: Plugin[LeastCostParameters]) -> None:
+        """Keep everything learned."""
+        assert isinstance(previous, LeastCostScorer)
+        self._speeds, self._answers, self._slots = previous._speeds, previous._answers, previous._slots
+        self._prompt = previous._prompt

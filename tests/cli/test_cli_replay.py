@@ -1,0 +1,180 @@
+"""``signalbox replay`` from the command line."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from signalbox.cli.main import app
+from signalbox.cli.replaying import find_engine
+
+TRACE = "".join(
+    json.dumps({"timestamp": 500 * n, "input_length": 700, "output_length": 20, "hash_ids": [n % 4, 100 + n]}) + "\n"
+    for n in range(60)
+)
+CONFIG = """
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+plugins: [{type: queue-scorer}]
+schedulingProfiles: [{name: default, plugins: [{pluginRef: queue-scorer, weight: 2}]}]
+"""
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    path = tmp_path / "trace.jsonl"
+    path.write_text(TRACE)
+    return path
+
+
+def replay(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["replay", *map(str, arguments), "--workers", "1"])
+
+
+def test_policies_are_shown_side_by_side(trace: Path, tmp_path: Path) -> None:
+    config = tmp_path / "epp.yaml"
+    config.write_text(CONFIG)
+    result = replay(trace, "--config", config, "--policy", "round-robin", "--pool", 2)
+    assert result.exit_code == 0, result.output
+    assert "60 requests at 2 a second on 2 x llama-3.1-8b-h100; SLO: TTFT 2 s, TPOT 50 ms" in result.output
+    for word in ("epp.yaml", "round-robin", "TTFT s p90", "prefix hits %", "refused"):
+        assert word in result.output
+
+
+def test_without_a_policy_the_default_one_is_replayed(trace: Path) -> None:
+    result = replay(trace, "--pool", 2, "--limit", 10)
+    assert result.exit_code == 0
+    assert "10 requests" in result.output
+    assert "guide" in result.output
+
+
+def test_files_are_written_where_asked_and_are_the_same_every_time(trace: Path, tmp_path: Path) -> None:
+    outs = [tmp_path / "one", tmp_path / "deep" / "two"]
+    for out in outs:
+        assert replay(trace, "--pool", 2, "--policy", "random", "--seed", 5, "--out", out).exit_code == 0
+    for name in ("replay.json", "requests.csv", "report.html"):
+        assert (outs[0] / name).read_bytes() == (outs[1] / name).read_bytes()
+    document = json.loads((outs[0] / "replay.json").read_text())
+    assert document["policies"][0]["name"] == "random"
+    assert document["seed"] == 5
+
+
+def test_the_ladder_finds_where_a_policy_breaks(trace: Path) -> None:
+    result = replay(trace, "--pool", 1, "--ladder", "1,1000", "--rounds", 1, "--slo", "ttft=0.5")
+    assert result.exit_code == 0
+    assert "highest rate with TTFT p90 <= 0.5 s and TPOT p90 <= 50 ms" in result.output
+    assert "1e+03x" in result.output or "500x" in result.output
+
+
+def test_adapters_shedding_and_several_engines(trace: Path) -> None:
+    result = replay(
+        *(trace, "--pool", 3, "--engine", "llama-8b-h100", "--engine", "llama-8b-a100"),
+        *("--adapters", 6, "--sheddable", 0.5, "--speed", 2, "--scrape-loss", 0.2, "--scrape-jitter", 0.01),
+    )
+    assert result.exit_code == 0, result.output
+    assert "2 x llama-3.1-8b-h100, 1 x llama-3.1-8b-a100" in result.output
+    assert "at 4 a second" in result.output
+
+
+def test_notes_of_a_trace_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "azure.csv"
+    path.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,374,44\n2023-11-16 18:15:48,3,4\n")
+    result = replay(path)
+    assert result.exit_code == 0
+    assert "note: the trace does not say which prompts share a beginning" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--policy", "nobody"], "--policy 'nobody' is unknown; known policies:"),
+        (["--policy", "random", "--policy", "random"], "random is given twice"),
+        (["--engine", "gpt"], "--engine 'gpt' is unknown; known engines: llama-3.1-8b-a100,"),
+        (["--engine", "llama"], "--engine 'llama' may be llama-3.1-8b-a100 or"),
+        (["--slo", "fast"], "slo 'fast': write it as ttft=2,tpot=0.05"),
+        (["--ladder", "1,x"], "--ladder: 'x' is not a number"),
+        (["--ladder", "-1"], "--ladder: -1 is not a positive speed"),
+        (["--limit", "1", "--ladder", "1"], "--ladder: the trace has no rate"),
+        (["--config", "missing.yaml"], "--config missing.yaml: No such file or directory"),
+        (["--block-tokens", "100"], "block_size: 16 tokens do not divide the trace's blocks of 100"),
+        (["--out", "/dev/null/here"], "--out /dev/null/here: Not a directory"),
+    ],
+)
+def test_what_cannot_work_is_one_line_and_status_2(trace: Path, arguments: list[str], said: str) -> None:
+    result = replay(trace, *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert result.stderr.startswith("signalbox replay: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_bad_configuration_is_reported_as_by_validate(trace: Path, tmp_path: Path) -> None:
+    config = tmp_path / "epp.yaml"
+    config.write_text(CONFIG.replace("queue-scorer}", "queue-scorerr}", 1))
+    result = replay(trace, "--config", config)
+    checked = CliRunner().invoke(app, ["validate", str(config)])
+    assert result.exit_code == 2
+    said = [line.replace(" document 1", "") for line in checked.output.splitlines() if not line.startswith("checked")]
+    assert result.stderr.splitlines() == said
+
+
+def test_a_bad_trace_names_line_and_field(trace: Path) -> None:
+    trace.write_text(TRACE + '{"timestamp": 1, "input_length": "many", "output_length": 1}\n')
+    result = replay(trace)
+    assert result.exit_code == 2
+    assert f"{trace}:61: input_length: Expected `int`, got `str`" in result.stderr
+
+
+def test_help_teaches() -> None:
+    result = CliRunner().invoke(app, ["replay", "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    for word in ("--config now.yaml --config next.yaml", "--ladder 0.5,1,2,4", "--scrape-loss", "Ctrl-C"):
+        assert word in result.output
+
+
+@pytest.mark.parametrize("name", ["llama-8b-h100", "llama-3.1-8b-h100", "8b-h100"])
+def test_engines_go_by_some_of_the_words_of_their_names(name: str) -> None:
+    assert find_engine(name) == "llama-3.1-8b-h100"
+
+
+def test_ctrl_c_prints_what_is_done(tmp_path: Path) -> None:
+    """The second policy has far more to do than anybody waits for; the first is done by then."""
+    long = tmp_path / "long.jsonl"
+    with long.open("w") as file:
+        for n in range(150_000):
+            file.write(f'{{"timestamp": {n * 10}, "input_length": 500, "output_length": 300, "hash_ids": [{n}]}}\n')
+    code = (
+        "import sys, signalbox.cli.main as m, signalbox.lab.rehearsal as r\n"
+        "told = r.figures\n"
+        "def figures(*a, **k):\n"
+        "    found = told(*a, **k)\n"
+        "    print('FIRST DONE', file=sys.stderr, flush=True)\n"
+        "    return found\n"
+        "r.figures = figures\n"
+        "from dataclasses import replace\n"
+        "run = r._run\n"
+        "def shorter(jobs, names, workers, begun):\n"
+        "    return run([replace(jobs[0], workload=jobs[0].workload.first(50)), *jobs[1:]], names, workers, begun)\n"
+        "r._run = shorter\n"
+        "sys.argv[0] = 'signalbox'\n"
+        "m.main()\n"
+    )
+    command = [sys.executable, "-c", code, "replay", str(long), "--policy", "random", "--policy", "round-robin"]
+    process = subprocess.Popen(
+        [*command, "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stderr is not None
+    while "FIRST DONE" not in (line := process.stderr.readline()):
+        assert line, "the replay ended before it could be stopped"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped; 1 of 2 policies are done" in out
+    assert "TTFT s p90" in out
+    assert "Traceback" not in err

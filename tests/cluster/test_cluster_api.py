@@ -1,0 +1,138 @@
+"""Requests to an API server: credentials that are renewed, errors that say what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from tests.cluster.fake_api import connected, fake_api, kubeconfig, status
+
+from signalbox.cluster import Access, Api, Refused, Unreachable
+
+
+async def hello(_request: web.Request) -> web.Response:
+    return web.Response(text="{}")
+
+
+async def test_a_request_carries_the_token_and_returns_the_body(tmp_path: Path) -> None:
+    async with connected(tmp_path, hello, token="secret") as (api, fake):
+        assert await api.request("GET", "/api/v1/pods", {"limit": "5"}) == b"{}"
+        await api.request("POST", "/x", body={"a": [1]})
+    assert fake.paths == ["GET /api/v1/pods?limit=5", "POST /x"]
+    assert fake.tokens[0] == "Bearer secret"
+    assert fake.bodies == [None, {"a": [1]}]
+
+
+async def test_an_error_is_the_servers_own_words(tmp_path: Path) -> None:
+    async def full(_request: web.Request) -> web.Response:
+        return status(429, "too many requests", details={"retryAfterSeconds": 3})
+
+    async with connected(tmp_path, full) as (api, _):
+        with pytest.raises(Refused, match="429: too many requests") as caught:
+            await api.request("GET", "/")
+    assert (caught.value.code, caught.value.retry_after, caught.value.gone) == (429, 3.0, False)
+
+
+async def test_an_error_without_a_status_object_is_an_error_all_the_same(tmp_path: Path) -> None:
+    async def proxy(_request: web.Request) -> web.Response:
+        return web.Response(status=503, text="<h1>upstream</h1>", headers={"Retry-After": "9"})
+
+    async with connected(tmp_path, proxy) as (api, _):
+        with pytest.raises(Refused, match="<h1>upstream</h1>") as caught:
+            await api.request("GET", "/")
+    assert caught.value.retry_after == 9.0
+
+
+async def test_nobody_there_is_unreachable(tmp_path: Path) -> None:
+    async with fake_api(hello) as fake:
+        pass
+    api = Api(Access(kubeconfig(tmp_path / "config", fake.url, token="t")))
+    with pytest.raises(Unreachable, match="ConnectError"):
+        await api.request("GET", "/")
+    await api.close()
+
+
+async def test_a_token_file_that_was_rotated_is_read_again_within_the_request(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("old\n")
+
+    async def check(request: web.Request) -> web.Response:
+        return status(401) if request.headers["Authorization"] == "Bearer old" else web.Response(text="{}")
+
+    async with connected(tmp_path, check, tokenFile=str(token)) as (api, fake):
+        with pytest.raises(Refused, match="401"):
+            await api.request("GET", "/")
+        token.write_text("new\n")
+        await api.request("GET", "/")
+    assert fake.tokens[-1] == "Bearer new"
+
+
+async def test_a_kubeconfig_that_was_renewed_is_read_again_after_a_401(tmp_path: Path) -> None:
+    async def check(request: web.Request) -> web.Response:
+        return status(401) if request.headers["Authorization"] == "Bearer old" else web.Response(text="{}")
+
+    async with connected(tmp_path, check, token="old") as (api, fake):
+        answers = await asyncio.gather(*(api.request("GET", "/") for _ in range(5)), return_exceptions=True)
+        assert all(isinstance(answer, Refused) for answer in answers)
+        kubeconfig(tmp_path / "config", fake.url, token="new")
+        await api.request("GET", "/")
+    assert fake.tokens[-1] == "Bearer new"
+
+
+async def test_a_kubeconfig_that_went_missing_is_said_and_waited_for(tmp_path: Path) -> None:
+    async def check(request: web.Request) -> web.Response:
+        return status(401) if request.headers["Authorization"] == "Bearer old" else web.Response(text="{}")
+
+    async with connected(tmp_path, check, token="old") as (api, fake):
+        with pytest.raises(Refused):
+            await api.request("GET", "/")
+        (tmp_path / "config").unlink()
+        with pytest.raises(Unreachable, match="not found"):
+            await api.request("GET", "/")
+        kubeconfig(tmp_path / "config", fake.url, token="new")
+        assert await api.request("GET", "/") == b"{}"
+
+
+async def test_a_stream_gives_chunks_as_they_come_and_its_end(tmp_path: Path) -> None:
+    go_on = asyncio.Event()
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        await answer.write(b"one")
+        await go_on.wait()
+        await answer.write(b"two")
+        return answer
+
+    async with connected(tmp_path, stream) as (api, _), api.stream("/", {}, 5.0) as chunks:
+        assert await anext(chunks) == b"one"
+        go_on.set()
+        assert [chunk async for chunk in chunks] == [b"two"]
+
+
+async def test_a_stream_that_falls_silent_is_given_up(tmp_path: Path) -> None:
+    async def silent(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        await asyncio.sleep(60)
+        return answer
+
+    async with connected(tmp_path, silent) as (api, _):
+        with pytest.raises(Unreachable, match="ReadTimeout"):
+            async with api.stream("/", {}, 0.05) as chunks:
+                await anext(chunks)
+    gc.collect()  # a generator left open would warn here
+
+
+async def test_a_stream_that_is_refused_says_why(tmp_path: Path) -> None:
+    async def refuse(_request: web.Request) -> web.Response:
+        return status(410, "too old resource version: 5 (90)")
+
+    async with connected(tmp_path, refuse) as (api, _):
+        with pytest.raises(Refused, match="too old") as caught:
+            async with api.stream("/", {}, 5.0):
+                raise AssertionError("never entered")
+    assert caught.value.gone

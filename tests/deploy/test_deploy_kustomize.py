@@ -1,0 +1,199 @@
+"""What deploy/kustomize comes to."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.cli.body_routers import parse as parse_bbr
+from tests.cli.pickers import parse
+from tests.deploy.rendered import KUSTOMIZE, ROOT, Object, check, containers, kinds, kustomized, only
+
+from signalbox.cluster.lease import lease_name
+from signalbox.scheduling import load_policy
+from signalbox.sources.kubernetes.kinds import POLICIES, POOLS
+
+COMPONENTS = sorted(path.name for path in (KUSTOMIZE / "components").iterdir())
+EVERYTHING = [("epp",), ("bbr",), ("overlays", "get-started")]
+
+
+def with_components(directory: Path, *names: str) -> list[Object]:
+    """The picker with these components."""
+    directory.mkdir()
+    kustomization = {
+        "resources": ["../kustomize/epp"],
+        "components": [f"../kustomize/components/{name}" for name in names],
+    }
+    (directory / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return kustomized(str(directory))
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids="/".join)
+def test_every_object_is_valid(path: tuple[str, ...]) -> None:
+    check(kustomized(*path))
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids="/".join)
+def test_our_containers_run_with_as_little_as_they_need(path: tuple[str, ...]) -> None:
+    ours = [(pod, each) for pod, each in containers(kustomized(*path)) if each["image"].startswith("signalbox:")]
+    assert ours
+    for pod, container in ours:
+        security = {**pod.get("securityContext", {}), **container["securityContext"]}
+        assert security["runAsNonRoot"] is True
+        assert security["runAsUser"] > 1000
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"] == {"drop": ["ALL"]}
+
+
+def granted(objects: list[Object], kind: str) -> set[tuple[str, str, str]]:
+    """What the Roles of a kind allow: group, resource, verb."""
+    return {
+        (group, resource, verb)
+        for each in objects
+        if each["kind"] == kind and each["metadata"]["name"].startswith("llm-epp")
+        for rule in each["rules"]
+        if "apiGroups" in rule
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def needed() -> set[tuple[str, str, str]]:
+    """What the picker follows: it lists and watches, and asks for nothing by name."""
+    followed = {("", "pods"), *((kind.group, kind.plural) for kind in (*POOLS, *POLICIES))}
+    return {(*each, verb) for each in followed for verb in ("list", "watch")}
+
+
+def test_the_role_allows_what_the_picker_follows_and_nothing_else() -> None:
+    objects = kustomized("epp")
+    assert granted(objects, "Role") == needed()
+    assert granted(objects, "ClusterRole") == {
+        ("authentication.k8s.io", "tokenreviews", "create"),
+        ("authorization.k8s.io", "subjectaccessreviews", "create"),
+    }
+
+
+def test_every_binding_is_to_a_role_that_is_there_and_the_pickers_account() -> None:
+    objects = kustomized("overlays", "get-started")
+    for kind, role in (("RoleBinding", "Role"), ("ClusterRoleBinding", "ClusterRole")):
+        for binding in (each for each in objects if each["kind"] == kind):
+            assert only(objects, role, binding["roleRef"]["name"])
+            (subject,) = binding["subjects"]
+            assert only(objects, "ServiceAccount", subject["name"])
+            assert subject["namespace"] == "default"
+
+
+@pytest.mark.parametrize("path", [("epp",), ("overlays", "get-started")], ids="/".join)
+def test_the_picker_starts_with_its_arguments_and_finds_what_they_name(path: tuple[str, ...]) -> None:
+    objects = kustomized(*path)
+    deployment = only(objects, "Deployment", "llm-epp")
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    command, *arguments = container["args"]
+    assert command == "epp"
+    options = parse(*(argument.replace("$(NAMESPACE)", "default") for argument in arguments))
+    pool = only(objects, "InferencePool")
+    assert options.pool_name == pool["metadata"]["name"]
+    assert options.config_file == Path("/config/epp.yaml")
+    assert options.drain_seconds < pod["terminationGracePeriodSeconds"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    config_map = only(objects, "ConfigMap", volumes[mounts["/config"]]["configMap"]["name"])
+    assert load_policy(config_map["data"]["epp.yaml"], name="epp.yaml").notes == ()
+    assert only(objects, "Service", pool["spec"]["endpointPickerRef"]["name"])["spec"]["selector"] == {"app": "llm-epp"}
+    ports = {port["containerPort"] for port in container["ports"]}
+    assert {options.grpc_port, options.health_port, options.metrics_port} == ports
+
+
+def test_body_based_routing_starts_with_its_arguments() -> None:
+    (container,) = only(kustomized("bbr"), "Deployment")["spec"]["template"]["spec"]["containers"]
+    options = parse_bbr(*container["args"][1:])
+    assert options.streaming
+    assert {port["containerPort"] for port in container["ports"]} == {
+        options.grpc_port, options.health_port, options.metrics_port,
+    }  # fmt: skip
+
+
+def test_body_based_routing_may_follow_config_maps_and_nothing_else() -> None:
+    objects = kustomized("bbr")
+    expected = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]}
+    assert only(objects, "Role")["rules"] == [expected]
+    pod = only(objects, "Deployment")["spec"]["template"]["spec"]
+    assert only(objects, "RoleBinding")["subjects"][0]["name"] == pod["serviceAccountName"]
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """A directory for an overlay: kustomize takes relative paths only, so it holds a copy of ours."""
+    shutil.copytree(KUSTOMIZE, tmp_path / "kustomize")
+    return tmp_path / "overlay"
+
+
+@pytest.mark.parametrize(
+    "names", [names for size in (1, 2, len(COMPONENTS)) for names in combinations(COMPONENTS, size)], ids="+".join
+)
+def test_components_can_be_combined(names: tuple[str, ...], scratch: Path) -> None:
+    check(with_components(scratch, *names))
+
+
+def test_high_availability_elects_a_leader_and_may_write_its_lease_and_no_other(scratch: Path) -> None:
+    objects = with_components(scratch, "high-availability")
+    deployment = only(objects, "Deployment")
+    assert deployment["spec"]["replicas"] > 1
+    arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"][1:]
+    assert parse(*arguments).leader_election
+    role = only(objects, "Role", "llm-epp-election")
+    assert role["rules"] == [
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "resourceNames": [lease_name("default", "llm")],
+            "verbs": ["get", "update"],
+        },
+    ]
+    budget = only(objects, "PodDisruptionBudget")["spec"]
+    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+
+
+def test_autoscaling_asks_for_metrics_that_the_picker_has(scratch: Path) -> None:
+    autoscaler = only(with_components(scratch, "autoscaling"), "HorizontalPodAutoscaler")
+    exposition = (ROOT / "src/signalbox/observability/exposition.py").read_text()
+    for metric in autoscaler["spec"]["metrics"]:
+        prefix, _, rest = metric["external"]["metric"]["name"].partition("inference_pool_")
+        assert prefix == ""
+        assert f'"{rest}"' in exposition
+
+
+def test_the_monitor_scrapes_a_port_that_the_service_has_with_a_token_that_may_read(scratch: Path) -> None:
+    objects = with_components(scratch, "monitoring")
+    monitor = only(objects, "ServiceMonitor")["spec"]
+    service = only(objects, "Service")
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    (endpoint,) = monitor["endpoints"]
+    assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
+    secret = only(objects, "Secret", endpoint["authorization"]["credentials"]["name"])
+    account = secret["metadata"]["annotations"]["kubernetes.io/service-account.name"]
+    assert only(objects, "ServiceAccount", account)
+    assert only(objects, "ClusterRole", account)["rules"] == [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
+
+
+def test_the_overlay_is_the_walk_through_with_our_images() -> None:
+    objects = kustomized("overlays", "get-started")
+    assert kinds(objects)["InferenceModel"] == kinds(objects)["Gateway"] == kinds(objects)["HTTPRoute"] == 1
+    election = only(objects, "Role", "llm-epp-election")["rules"][1]["resourceNames"]
+    assert election == [lease_name("default", only(objects, "InferencePool")["metadata"]["name"])]
+    ours = only(objects, "Deployment", "vllm-llama3-8b-instruct")["spec"]["template"]["spec"]
+    guides = yaml.safe_load_all((ROOT / "examples/get-started/01-gpu-deployment.yaml").read_text())
+    theirs = next(each for each in guides if each["kind"] == "Deployment")["spec"]["template"]["spec"]
+    (syncer,) = ours.pop("initContainers")
+    (replaced,) = theirs.pop("initContainers")
+    assert ours == theirs, "the servers are the guide's own"
+    assert syncer["restartPolicy"] == "Always", "a native sidecar"
+    assert (syncer["args"], syncer["env"]) == (["lora-syncer"], replaced["env"])
+    assert syncer["volumeMounts"] == replaced["volumeMounts"]

@@ -1,0 +1,85 @@
+"""The cost in seconds, term by term."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signalbox.pool import Floats
+from signalbox.scheduling.least_cost import Outlook, Weights, pressure, room, seconds, stall_price
+from signalbox.scheduling.least_cost.costs import KV_READ_TOKENS, MOST_PRESSURE, SEQUENCE_TOKENS
+
+WEIGHTS = Weights(reuse=0.0, decode=0.0)
+
+
+def outlook(**columns: Any) -> Outlook:
+    """Two idle endpoints that compute 10,000 tokens a second, but for what is given."""
+    usual = {
+        "uncached": [1000.0, 1000.0],
+        "ahead": [0.0, 0.0],
+        "requests": [0.0, 0.0],
+        "context": [0.0, 0.0],
+        "seconds_per_token": [1e-4, 1e-4],
+        "stall": [0.0, 0.0],
+    }
+    arrays = {name: np.array(columns.get(name, values), float) for name, values in usual.items()}
+    return Outlook(**arrays, answer_tokens=columns.get("answer_tokens", 100.0))
+
+
+def test_on_an_idle_endpoint_it_is_the_prefill_of_what_is_not_cached() -> None:
+    assert seconds(outlook(uncached=[1000, 250]), WEIGHTS) == pytest.approx([0.1, 0.025])
+
+
+def test_tokens_ahead_and_slower_gpus_add_their_time() -> None:
+    assert seconds(outlook(ahead=[3000, 0]), WEIGHTS) == pytest.approx([0.4, 0.1])
+    assert seconds(outlook(seconds_per_token=[1e-4, 3e-4]), WEIGHTS) == pytest.approx([0.1, 0.3])
+
+
+def test_a_stall_counts_for_every_request_there() -> None:
+    crowded = outlook(requests=[10, 2], stall=[0.5, 0.5])
+    assert seconds(crowded, WEIGHTS) == pytest.approx([0.1 * (1 + 5), 0.1 * (1 + 1)])
+
+
+def test_reuse_counts_the_prefill_again() -> None:
+    assert seconds(outlook(ahead=[1000, 0]), Weights(reuse=1.0, decode=0.0)) == pytest.approx([0.3, 0.2])
+
+
+def test_neighbours_make_every_token_of_the_answer_slower() -> None:
+    found = seconds(outlook(uncached=[0, 0], requests=[5, 0], context=[7000, 0]), Weights(reuse=0.0, decode=0.5))
+    assert found == pytest.approx([0.5 * 100 * 1e-4 * (7000 / KV_READ_TOKENS + 5 * SEQUENCE_TOKENS), 0.0])
+
+
+def test_the_price_of_a_stall_is_the_weight_at_the_target_and_falls_with_the_square() -> None:
+    assert stall_price(np.array([0.05, 0.025, 0.0, 0.1]), 0.05, 0.8) == pytest.approx([0.8, 0.2, 0.0, 3.2])
+
+
+def test_what_fits_the_cache_waits_for_nothing_and_what_does_not_waits_for_others_to_end() -> None:
+    held: Floats = np.array([500.0, 900.0, 900.0])
+    per_token: Floats = np.array([1e-3, 1e-3, 0.0])  # room for 1,000 tokens; the last does not say
+    wait = room(held, 400.0, per_token, np.array([6.0, 6.0, 6.0]))
+    assert wait == pytest.approx([0.0, 300 / (900 / 6.0), 0.0])
+
+
+@given(
+    st.lists(st.tuples(*[st.floats(0, 1e6)] * 4), min_size=2, max_size=6),
+    st.sampled_from(["uncached", "ahead", "requests", "context"]),
+    st.floats(0, 1e6),
+)
+def test_more_of_anything_never_costs_less(rows: list[tuple[float, ...]], name: str, more: float) -> None:
+    columns = dict(zip(("uncached", "ahead", "requests", "context"), np.array(rows).T, strict=True))
+    speed = np.full(len(rows), 1e-4)
+    before = Outlook(**columns, seconds_per_token=speed, stall=np.full(len(rows), 0.1), answer_tokens=100.0)
+    after = msgspec.structs.replace(before, **{name: getattr(before, name) + more})
+    weights = Weights(reuse=0.5, decode=0.3)
+    assert (seconds(after, weights) >= seconds(before, weights)).all()
+
+
+def test_the_pace_presses_as_it_nears_the_target_and_not_without_end() -> None:
+    assert pressure(0.05, 0.05) == 1.0
+    assert pressure(0.05 * 2 / 3, 0.05) == pytest.approx(0.13, abs=0.01)
+    assert pressure(5.0, 0.05) == MOST_PRESSURE
