@@ -31,8 +31,12 @@ class Watched:
             backoff=Backoff(first=0.01, longest=0.02),
         )
 
-    async def started(self) -> int:
+    async def begun(self) -> None:
+        """Return when it was started; it may have ended since."""
         await asyncio.wait_for(self.starts.get(), PATIENCE)
+
+    async def started(self) -> int:
+        await self.begun()
         assert self.process.pid is not None
         return self.process.pid
 
@@ -71,11 +75,11 @@ def fifo(tmp_path: Path) -> Path:
 async def test_a_process_that_ends_is_started_again_and_its_last_words_are_told(tmp_path: Path) -> None:
     watched = Watched("print('one\\n\\ntwo'); raise SystemExit(3)", tmp_path / "logs" / "tiny.log")
     watched.process.start()
-    await watched.started()
+    await watched.begun()
     exited = await watched.exited()
     assert (exited.name, exited.status, exited.reason) == ("tiny", 3, "exit status 3")
     assert exited.tail == ("one", "two")
-    await watched.started()
+    await watched.begun()
     await watched.process.stop()
     assert watched.process.restarts >= 1
     assert watched.process.pid is None

@@ -73,7 +73,7 @@ class Envoy:
         argv = (
             *(str(binary or find_envoy()), "--config-path", str(self.directory / layout.BOOTSTRAP)),
             *("--use-dynamic-base-id", "--concurrency", str(concurrency), "--log-level", "info"),
-            # A connection to a listener that has changed since ends with its next answer, not in the course of 10 minutes.
+            # A connection to a listener that has changed ends with its next answer, not some time in 10 minutes.
             *("--drain-strategy", "immediate"),
             *("--admin-address-path", str(self._admin_file), "--file-flush-interval-msec", "1000"),
         )
