@@ -11,6 +11,7 @@ from pathlib import Path
 from bench import report
 from bench.budgets import Findings, budgets
 from bench.decision import measure_decisions
+from bench.decisions import as_json, decision_budgets, measure_costs, measure_index, measure_quickly, tables
 from bench.load import GENERATORS, Generator, LoadFailed, completion_request
 from bench.measure import Setting, compare
 from bench.processes import NotStarted
@@ -95,24 +96,28 @@ def main() -> int:
             streamed = compare(ways, setting, generator)
             crowd = measure_crowd(rig, extent.crowd_seconds)
             decisions = measure_decisions((8, 64, 1000), extent.decision_rounds, 2_000)
+            costs, index = measure_quickly() if options.quick else (measure_costs(15, 100), measure_index())
     except (LoadFailed, NotStarted, OSError, TimeoutError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     found = Findings(by_connections, by_size, streamed, decisions, memory, crowd, idle)
-    verdicts = budgets(found)
-    tables = [
+    about_decisions = decision_budgets(costs)
+    verdicts = [*budgets(found), *about_decisions]
+    by_policy = as_json(costs, index, about_decisions)
+    shown = [
         report.figures_table(f"{count} connections, 1 KB body: CPU us/request, latency ms", ways, figures)
         for count, figures in by_connections.items()
     ]
-    tables += [report.sizes_table(ways, by_size), report.chunks_table(ways, streamed, by_connections[32])]
-    tables += [report.standing_table(found), report.budgets_table(verdicts)]
-    report.show(tables)
+    shown += [report.sizes_table(ways, by_size), report.chunks_table(ways, streamed, by_connections[32])]
+    shown += [report.standing_table(found), *tables(by_policy), report.budgets_table(verdicts)]
+    report.show(shown)
     command = " ".join(["python -m bench", *sys.argv[1:]])
     content = {
         "generator": generator.kind,
         "rounds": rounds,
         "titles": {way.key: way.title for way in ways},
         **report.findings_json(found, verdicts),
+        "by_policy": by_policy,
     }
     file = report.write_result(RESULTS, "quick" if options.quick else "bench", command, content)
     print(f"{file.relative_to(RESULTS.parent.parent)}, {time.monotonic() - started:.0f} s")

@@ -51,13 +51,13 @@ def budgets(found: Findings) -> list[Budget]:
     cost = {decision.endpoints: decision.bare_us for decision in found.decisions}
     added, floor_added = single[PICKER].added_p50_us or 0.0, single[FLOOR].added_p50_us or 0.0
     return [
-        _ratio("picker CPU / bare grpc.aio's, 32 connections", ours.picker_us, busy[GRPC].picker_us, 0.2),
-        _ratio("picker CPU / Envoy's for the same request", ours.picker_us, ours.proxy_us, 0.5),
-        _ratio("same, behind our own Envoy", own_gateway.picker_us, own_gateway.proxy_us, 0.5),
-        _ratio("added p50 / bare frame loop's, 1 connection", added, floor_added, 1.5),
+        ratio("picker CPU / bare grpc.aio's, 32 connections", ours.picker_us, busy[GRPC].picker_us, 0.2),
+        ratio("picker CPU / Envoy's for the same request", ours.picker_us, ours.proxy_us, 0.5),
+        ratio("same, behind our own Envoy", own_gateway.picker_us, own_gateway.proxy_us, 0.5),
+        ratio("added p50 / bare frame loop's, 1 connection", added, floor_added, 1.5),
         Budget("streamed chunk, FULL_DUPLEX", "30 us", f"{chunk:.1f} us", chunk <= 30),
-        _ratio("decision over 1,000 endpoints / over 8", cost[1000], cost[8], 3.0),
-        _ratio("picker CPU, 100 KB prompt / 1 KB", large.picker_us, small.picker_us, 3.0),
+        ratio("decision over 1,000 endpoints / over 8", cost[1000], cost[8], 3.0),
+        ratio("picker CPU, 100 KB prompt / 1 KB", large.picker_us, small.picker_us, 3.0),
         Budget("1,000 endpoints scraped", "0.5 cores", f"{found.crowd.cores:.2f} cores", found.crowd.cores < 0.5),
         Budget(
             "memory at 1,000 endpoints",
@@ -74,6 +74,7 @@ def budgets(found: Findings) -> list[Budget]:
     ]
 
 
-def _ratio(what: str, ours: float, other: float, limit: float) -> Budget:
+def ratio(what: str, ours: float, other: float, limit: float) -> Budget:
+    """A promise that one cost is at most ``limit`` times another, both in microseconds."""
     ratio = ours / other if other else float("inf")
     return Budget(what, f"{limit:g}x", f"{ratio:.2f}x ({ours:.0f} / {other:.0f} us)", ratio <= limit)

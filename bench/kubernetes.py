@@ -111,13 +111,13 @@ def measure(kubeconfig: Path, directory: Path, pods: int, seconds: float) -> dic
         memory = picker.process.resident_bytes()
 
         def cost(act: Callable[[Admin, int], object], ready: int) -> tuple[float, float, float]:
-            """Events a second, CPU microseconds an event, seconds from the last change until all is known."""
+            """Changes a second, CPU seconds a second, seconds from the last change until all is known."""
             events, cpu = _events(picker), picker.process.cpu_seconds()
             took = each(act)
             changed = time.monotonic()
             known = picker.until(lambda: picker.ready_pods() == ready) - changed
             told = _events(picker) - events
-            return told / took, (picker.process.cpu_seconds() - cpu) / told * 1e6, max(0.0, known)
+            return told / took, (picker.process.cpu_seconds() - cpu) / took, max(0.0, known)
 
         unready = cost(lambda admin, n: admin.set_ready(names[n], False), 0)
         ready = cost(lambda admin, n: admin.set_ready(names[n], True), pods)
@@ -132,11 +132,11 @@ def measure(kubeconfig: Path, directory: Path, pods: int, seconds: float) -> dic
         "complete_seconds": complete,
         "idle_cores": idle,
         "resident_mb": memory / 1e6,
-        "unready_events_per_second": unready[0],
-        "unready_us_per_event": unready[1],
+        "unready_per_second": unready[0],
+        "unready_cores": unready[1],
         "unready_known_seconds": unready[2],
-        "ready_events_per_second": ready[0],
-        "ready_us_per_event": ready[1],
+        "ready_per_second": ready[0],
+        "ready_cores": ready[1],
         "ready_known_seconds": ready[2],
     }
 

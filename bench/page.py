@@ -14,9 +14,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.decisions import cost_rows, index_rows
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 REFERENCE = ROOT / "bench" / "results" / "reference.json"
+DECISIONS = ROOT / "bench" / "results" / "reference-decisions.json"
+"""A run of ``python -m bench.decisions``, for results that hold no such figures."""
 
 Result = dict[str, Any]
 
@@ -99,12 +103,27 @@ def _standing(result: Result) -> str:
     return _table(("", ""), rows)
 
 
+def _by_policy(result: Result) -> Result:
+    found: Result = result["by_policy"] if "by_policy" in result else json.loads(DECISIONS.read_text())
+    return found
+
+
+def _decisions(result: Result) -> str:
+    return _table(*cost_rows(_by_policy(result)["costs"]))
+
+
+def _index(result: Result) -> str:
+    return _table(*index_rows(_by_policy(result)["index"]))
+
+
 TABLES: dict[str, Callable[[Result], str]] = {
     "budgets": _budgets,
     "connections": _connections,
     "sizes": _sizes,
     "streamed": _streamed,
     "standing": _standing,
+    "decisions": _decisions,
+    "index": _index,
 }
 
 

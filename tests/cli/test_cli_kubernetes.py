@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tests.cli.pickers import parse, write_source
 from tests.cluster.fake_api import kubeconfig
 
-from signalbox.cli.epp import UsageError, reach_cluster, refuse_cluster_flags, run
-from signalbox.cluster import NoAccess
+from signalbox.cli.epp import refuse_cluster_flags, run
+from signalbox.cli.epp_cluster import reach_cluster
+from signalbox.cli.usage import UsageError
 from signalbox.cluster import access as access_module
 
 
@@ -26,7 +29,7 @@ def test_a_pool_has_to_be_named() -> None:
 
 
 def test_without_a_cluster_it_names_both_ways_out() -> None:
-    with pytest.raises(NoAccess, match="give --kubeconfig FILE; or give --source DIR"):
+    with pytest.raises(UsageError, match="give --kubeconfig FILE; or give --source DIR"):
         reach_cluster(parse("--pool-name", "p"), {})
 
 
@@ -83,3 +86,9 @@ def test_a_flag_of_a_cluster_beside_files_ends_it(tmp_path: Path, capsys: pytest
     source = write_source(tmp_path / "source")
     assert run(parse("--source", str(source), "--ha-enable-leader-election")) == 2
     assert "drop it, or --source" in capsys.readouterr().err
+
+
+def test_a_picker_of_files_does_not_load_what_an_api_server_takes() -> None:
+    program = "import sys, signalbox.cli.epp; print([name for name in sys.modules if 'lightkube' in name])"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n"

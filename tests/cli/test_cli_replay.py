@@ -150,13 +150,15 @@ def test_ctrl_c_prints_what_is_done(tmp_path: Path) -> None:
         for n in range(150_000):
             file.write(f'{{"timestamp": {n * 10}, "input_length": 500, "output_length": 300, "hash_ids": [{n}]}}\n')
     code = (
-        "import sys, signalbox.cli.main as m, signalbox.lab.rehearsal as r\n"
-        "told = r.figures\n"
-        "def figures(*a, **k):\n"
-        "    found = told(*a, **k)\n"
-        "    print('FIRST DONE', file=sys.stderr, flush=True)\n"
-        "    return found\n"
-        "r.figures = figures\n"
+        "import sys, signalbox.cli.main as m, signalbox.lab.parallel as p, signalbox.lab.rehearsal as r\n"
+        "one = p.replay\n"
+        "begun = []\n"
+        "def replay(*a, **k):\n"
+        "    begun.append(a)\n"
+        "    if len(begun) == 2:\n"
+        "        print('SECOND BEGUN', file=sys.stderr, flush=True)\n"
+        "    return one(*a, **k)\n"
+        "p.replay = replay\n"
         "from dataclasses import replace\n"
         "run = r._run\n"
         "def shorter(jobs, names, workers, begun):\n"
@@ -170,7 +172,7 @@ def test_ctrl_c_prints_what_is_done(tmp_path: Path) -> None:
         [*command, "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     assert process.stderr is not None
-    while "FIRST DONE" not in (line := process.stderr.readline()):
+    while "SECOND BEGUN" not in (line := process.stderr.readline()):
         assert line, "the replay ended before it could be stopped"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)

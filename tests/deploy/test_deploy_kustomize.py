@@ -10,7 +10,7 @@ import pytest
 import yaml
 from tests.cli.body_routers import parse as parse_bbr
 from tests.cli.pickers import parse
-from tests.deploy.rendered import KUSTOMIZE, ROOT, Object, check, containers, kinds, kustomized, only
+from tests.deploy.rendered import CLUSTER_WIDE, KUSTOMIZE, ROOT, Object, check, containers, kinds, kustomized, only
 
 from signalbox.cluster.lease import lease_name
 from signalbox.scheduling import load_policy
@@ -20,12 +20,13 @@ COMPONENTS = sorted(path.name for path in (KUSTOMIZE / "components").iterdir())
 EVERYTHING = [("epp",), ("bbr",), ("overlays", "get-started")]
 
 
-def with_components(directory: Path, *names: str) -> list[Object]:
-    """The picker with these components."""
+def with_components(directory: Path, *names: str, **more: str) -> list[Object]:
+    """The picker with these components; ``more`` are fields of the overlay."""
     directory.mkdir()
     kustomization = {
         "resources": ["../kustomize/epp"],
         "components": [f"../kustomize/components/{name}" for name in names],
+        **more,
     }
     (directory / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     return kustomized(str(directory))
@@ -139,6 +140,14 @@ def scratch(tmp_path: Path) -> Path:
 )
 def test_components_can_be_combined(names: tuple[str, ...], scratch: Path) -> None:
     check(with_components(scratch, *names))
+
+
+def test_an_overlay_says_which_namespace_it_is_for_accounts_and_bindings_included(scratch: Path) -> None:
+    objects = with_components(scratch, *COMPONENTS, namespace="models")
+    subjects = [subject for each in objects for subject in each.get("subjects", ())]
+    assert subjects
+    assert {subject["namespace"] for subject in subjects} == {"models"}
+    assert {each["metadata"].get("namespace") for each in objects if each["kind"] not in CLUSTER_WIDE} == {"models"}
 
 
 def test_high_availability_elects_a_leader_and_may_write_its_lease_and_no_other(scratch: Path) -> None:

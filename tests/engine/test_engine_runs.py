@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.engine import DEFAULT_PROFILE, PROFILES, BlockPool, Engine, EngineConfig, Request, RequestState
+from signalbox.engine.decoding import DecodingSet
 from signalbox.engine.run import DecodeRun
 
 MakeEngine = Callable[..., Engine]
@@ -108,3 +109,53 @@ def test_looking_into_the_cache_leaves_it_as_it_is(make_engine: MakeEngine) -> N
     assert engine.cached_tokens(Request("b", 8, 1, block_hashes=(1, 2))) == 4  # the last token is always computed
     assert engine.stats() == before
     assert make_engine(prefix_caching=False).cached_tokens(Request("b", 8, 1, block_hashes=(1, 2))) == 0
+
+
+# -- the set of decoding sequences ------------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(2, 60), st.integers(0, 9)), min_size=1, max_size=8),
+    st.integers(1, 8),
+    st.data(),
+)
+def test_a_jump_is_the_same_as_its_batches_one_by_one(
+    sequences: list[tuple[int, int, int]], block_size: int, data: st.DataObject
+) -> None:
+    jumping, walking = DecodingSet(block_size), DecodingSet(block_size)
+    states = [
+        [RequestState(Request(str(number), prompt, output), 0.0, number) for number, (prompt, output, _) in pairs]
+        for pairs in (list(enumerate(sequences)),) * 2
+    ]
+    for ahead in range(10):  # they begin in different batches
+        for number, (_, _, start) in enumerate(sequences):
+            if start == ahead:
+                for decoding, own in zip((jumping, walking), states, strict=True):
+                    own[number].private = 0
+                    decoding.begin(own[number])
+        if ahead < 9 and any(start > ahead for _, _, start in sequences) and _nobody_ends(jumping):
+            for decoding in (jumping, walking):
+                decoding.advance()
+    if not _nobody_ends(jumping):
+        return
+    count = data.draw(st.integers(1, jumping.batches_to_an_end() - 1))
+    blocks = 0
+    for _ in range(count):
+        due = walking.due()
+        blocks += len(due)
+        for state in due:
+            state.private += 1
+        walking.advance()
+    assert jumping.blocks_for(count) == blocks
+    jumping.jump(count)
+    assert (jumping.tick, jumping.kv_tokens, jumping.count) == (walking.tick, walking.kv_tokens, walking.count)
+    for one, other in zip(*states, strict=True):
+        for decoding, state in ((jumping, one), (walking, other)):
+            state.base_generated = decoding.generated(state)
+            decoding.leave(state)
+        assert one.private == other.private
+    assert (jumping.kv_tokens, jumping.count) == (0, 0)
+
+
+def _nobody_ends(decoding: DecodingSet) -> bool:
+    return decoding.count > 0 and decoding.batches_to_an_end() > 1

@@ -92,9 +92,11 @@ class PickerProcess:
         return answer == b"\x08\x01"
 
     def terminate(self) -> int:
-        """SIGTERM, as a kubelet sends it; return the exit status."""
+        """SIGTERM, as a kubelet sends it; return the exit status once all of the log is read."""
         self.process.terminate()
-        return self.process.wait(20)
+        status = self.process.wait(20)
+        self._reader.join()
+        return status
 
     def pause(self) -> None:
         """Let the process stand still; the kernel goes on taking what it is sent."""

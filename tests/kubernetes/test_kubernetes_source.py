@@ -148,7 +148,7 @@ def test_an_object_that_only_we_refuse_is_listed_and_the_last_good_one_serves(cl
         eventually(lambda: len(epp.page()["refused"]) == 1, "it is refused")
         assert "InferencePool/pool spec.selector.matchLabels" in epp.page()["refused"][0]
         assert epp.addresses() == ["10.1.0.1:8000"]
-        assert len(epp.said("configuration problem")) == 1
+        eventually(lambda: len(epp.said("configuration problem")) == 1, "said once")
         assert epp.metric("signalbox_source_problems") == 1
         admin.patch("InferencePool", "pool", {"spec": {"selector": {"matchLabels": {"app": "llm", "a key/": None}}}})
         eventually(lambda: epp.addresses() == ["10.1.0.1:9000"], "it is mended")

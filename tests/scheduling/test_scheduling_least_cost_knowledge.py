@@ -121,6 +121,16 @@ def test_requests_on_the_way_count_before_a_server_shows_them(world: Any) -> Non
     slots.finished("a", 2)  # nothing left to end
 
 
+def test_a_request_that_ended_elsewhere_is_not_believed_for_ever(world: Any) -> None:
+    state, slots = with_adapters(world, inflight=[1, 2, 1]), Slots()
+    assert slots.is_adapter(state.columns, "a")
+    slots.routed("a", 2)
+    slots.finished("a", 0)  # a fallback served it
+    assert wait(state, slots)[2] == 0.0
+    state.columns.inflight[2] = 0
+    assert wait(state, slots)[2] == pytest.approx(0.1)
+
+
 def test_what_was_on_the_way_to_an_endpoint_that_left_is_forgotten(world: Any) -> None:
     state, slots = with_adapters(world), Slots()
     assert slots.is_adapter(state.columns, "a")

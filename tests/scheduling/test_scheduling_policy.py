@@ -6,14 +6,13 @@ import logging
 import random
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.scheduling.states import cycles
 
-from signalbox.pool import Columns, Endpoint, Floats, Rows
+from signalbox.pool import Columns, Rows
 from signalbox.scheduling import Cycle, Policy, ScorerPlugin, load_policy
-from signalbox.scheduling.prefix.match import PrefixMatch
 from signalbox.scheduling.registry import BUILTIN
 from signalbox.scheduling.scorers import QueueScorer, SessionAffinityScorer
 
@@ -31,45 +30,6 @@ SCORERS = {
 
 def policy(*plugins: str) -> Policy:
     return load_policy(f"{HEAD}plugins: [{', '.join(f'{{{plugin}}}' for plugin in plugins)}]", name="epp.yaml")
-
-
-@st.composite
-def cycles(draw: st.DrawFn) -> tuple[Cycle, Rows]:
-    """Any state of a pool that its own accounting can reach, a little of what it cannot, and any request."""
-    count = draw(st.integers(1, 12))
-    columns = Columns()
-    while columns.size < count:
-        columns.grow()
-    rng = np.random.default_rng(draw(st.integers(0, 1000)))
-    for name, high in (("waiting", 300), ("running", 300), ("inflight", 300), ("inflight_mark", 300), ("lora_max", 3)):
-        getattr(columns, name)[:] = rng.integers(0, draw(st.sampled_from([1, 5, high])), columns.size)
-    columns.kv_usage[:] = rng.random(columns.size) * 1.3
-    columns.inflight_tokens[:] = rng.integers(-5, 10**7, columns.size)
-    columns.failed_scrapes[:] = rng.integers(0, 5, columns.size)
-    columns.failing = int((columns.failed_scrapes > 0).sum())
-    columns.scraped_at[:] = np.where(rng.random(columns.size) < 0.5, 0.0, -np.inf)
-    for row in range(count):
-        columns.set_adapters(row, frozenset(["m"] if rng.random() < 0.3 else ["x", "y"][: int(rng.integers(0, 3))]))
-    ranges = ["0-100", "50-50", "90-4000", "", "7-"]
-    endpoints = {
-        row: Endpoint(f"p{row}", "default", f"p{row}", f"10.0.0.{row}", 8000, row,
-                      {"llm-d.ai/context-length-range": ranges[row % 5], "zone": "ab"[row % 2]})
-        for row in range(count)
-    }  # fmt: skip
-    total = draw(st.integers(0, 20))
-    blocks: Floats = np.minimum(rng.integers(0, 25, columns.size), total).astype(float)
-    prefix = draw(st.sampled_from([None, PrefixMatch(blocks, total, 16, total * 16)]))
-    cycle = Cycle(
-        "m",
-        draw(st.integers(-1, 1)),
-        columns,
-        random.Random(draw(st.integers(0, 9))),
-        endpoints=endpoints,
-        headers=draw(st.sampled_from([{}, {"zone": "a", "x-session-token": "ZGVmYXVsdC9wMA=="}])),
-        prompt_tokens=total * 16,
-        prefix=prefix,
-    )
-    return cycle, np.arange(count)
 
 
 @pytest.mark.parametrize("name", SCORERS)

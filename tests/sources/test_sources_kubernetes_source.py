@@ -18,7 +18,7 @@ from tests.cluster.fake_api import connected, status
 
 from signalbox.cluster import Phase
 from signalbox.pool import Pool
-from signalbox.sources import KubernetesSource
+from signalbox.sources.kubernetes import KubernetesSource
 
 PODS = "/api/v1/namespaces/ns/pods"
 STABLE = "/apis/inference.networking.k8s.io/v1/namespaces/ns/inferencepools"

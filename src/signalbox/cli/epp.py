@@ -7,28 +7,22 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import uvloop
 
 from signalbox.cli.epp_options import EppOptions
-from signalbox.cli.in_cluster import InCluster
 from signalbox.cli.picker import Picker
 from signalbox.cli.stopping import stop_on_signals
-from signalbox.cluster import Access, Api, NoAccess, find_access
+from signalbox.cli.usage import UsageError
 from signalbox.observability import configure_logging, level_of_verbosity
 from signalbox.pool import Pool
 from signalbox.resources import InferencePool
 from signalbox.scheduling import InvalidPolicy
-from signalbox.sources import POOL_GROUPS, DirectorySource, ManifestReader
+from signalbox.sources import DirectorySource, ManifestReader
 from signalbox.wire import TlsError
 
 log = logging.getLogger("signalbox.epp")
-
-
-class UsageError(Exception):
-    """The picker cannot start as asked; the message says what to change."""
 
 
 def run(options: EppOptions) -> int:
@@ -46,7 +40,10 @@ def run(options: EppOptions) -> int:
         for note in options.notes:
             log.info("flag has no effect", extra={"note": note})
         if options.source is None:
-            uvloop.run(_serve_cluster(options, reach_cluster(options, os.environ)))
+            # Imported here: what it takes to talk to an API server is nothing that pickers of files should pay for.
+            from signalbox.cli.epp_cluster import reach_cluster, serve_cluster
+
+            uvloop.run(serve_cluster(options, reach_cluster(options, os.environ), os.environ))
         else:
             refuse_cluster_flags(options)
             pool = Pool(find_pool(options.source, options), options.pool_namespace)
@@ -57,7 +54,7 @@ def run(options: EppOptions) -> int:
         for problem in error.problems:
             print(f"signalbox epp: {problem}", file=sys.stderr)
         return 2
-    except (UsageError, NoAccess, TlsError, ValueError) as error:
+    except (UsageError, TlsError, ValueError) as error:
         print(f"signalbox epp: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -93,40 +90,6 @@ async def _freeze_when_listening(picker: Picker) -> None:
     await picker.listening.wait()
     gc.collect()
     gc.freeze()
-
-
-async def _serve_cluster(options: EppOptions, access: Access) -> None:
-    assert options.pool_name is not None  # see reach_cluster
-    for name in ("httpx2", "httpcore2"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # they log every request, and every step of each
-    pool = Pool(options.pool_name, options.pool_namespace)
-    api = Api(access)
-    try:
-        cluster = InCluster(options, api, pool)
-        picker = Picker(options, cluster.source, pool, os.environ, cluster)
-        log.info("following an API server", extra={"access": str(access), "pool": f"{pool.namespace}/{pool.name}"})
-        await _serve(picker)
-    finally:
-        await api.close()
-
-
-def reach_cluster(options: EppOptions, environment: Mapping[str, str]) -> Access:
-    """Return the way to the API server.
-
-    Raises:
-        UsageError: the pool is not named, or its group is none that pools have.
-        NoAccess: there is no API server, and no --source either.
-    """
-    if options.pool_name is None:
-        raise UsageError(
-            "--pool-name NAME is missing: the InferencePool in the cluster; or give --source DIR to read YAML files"
-        )
-    if options.pool_group is not None and options.pool_group not in POOL_GROUPS:
-        raise UsageError(f"--pool-group {options.pool_group}: use {' or '.join(POOL_GROUPS)}")
-    try:
-        return find_access(options.kubeconfig, environment)
-    except NoAccess as error:
-        raise NoAccess(f"{error}; or give --source DIR to read YAML files instead of a cluster") from error
 
 
 def refuse_cluster_flags(options: EppOptions) -> None:

@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 
@@ -16,7 +17,6 @@ from signalbox.cli.admin import AdminPages, decision_log
 from signalbox.cli.certificate import describe, keep_renewed, read_tls
 from signalbox.cli.configuration import ConfigurationFile, starting_rules
 from signalbox.cli.epp_options import EppOptions
-from signalbox.cli.in_cluster import InCluster
 from signalbox.cli.limits import read_limits
 from signalbox.cli.scraping import engines
 from signalbox.cli.stopping import Stop
@@ -29,6 +29,9 @@ from signalbox.scheduling import load_policy
 from signalbox.signals import MetricsPoller, ModelsPoller
 from signalbox.sources import Source
 from signalbox.wire import GrpcServer, HealthService, ServingStatus
+
+if TYPE_CHECKING:  # which a picker of files does not pay for
+    from signalbox.cli.in_cluster import InCluster
 
 log = logging.getLogger("signalbox.epp")
 

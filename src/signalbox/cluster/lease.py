@@ -31,6 +31,7 @@ class _Meta(msgspec.Struct, omit_defaults=True):
     version: str = msgspec.field(name="resourceVersion", default="")
     labels: Any = None
     annotations: Any = None
+    finalizers: Any = None
     owners: Any = msgspec.field(name="ownerReferences", default=None)
 
 

@@ -79,7 +79,7 @@ class Director:
         except PayloadError as error:
             if not self.rules.passthrough:
                 return self.turn_away(arrival, bad_request(error), now)
-            request = Request("other", "", False, None, len(arrival.body), arrival.body, {})
+            request = Request("other", "", False, None, arrival.body, {})
         return self.decide(arrival, request, now, started)
 
     def decide(self, arrival: Arrival, request: Request, now: float, started: float) -> Routed | Refused:
@@ -110,7 +110,8 @@ class Director:
             refusal = exhausted(pool, shed)
             return self._refused(arrival, refusal, request.model, now, wanted, resolution, cycle, rows, shed)
         body = None if resolution.target == request.model else request.with_model(resolution.target)
-        ticket = open_ticket(pool, rules, arrival, request, resolution, decision, lookup, self._named, now)
+        tokens = cycle.prompt_tokens if rules.configured else prompt_length(request)
+        ticket = open_ticket(pool, rules, arrival, request, resolution, decision, lookup, tokens, self._named, now)
         if body is not None:
             ticket.request_bytes = len(body)
         seconds = self._stopwatch() - started
@@ -190,8 +191,10 @@ class Director:
         cycle.endpoints = self.pool.by_row
         cycle.headers = arrival.headers
         cycle.now = now
-        cycle.multimodal = any(mark in request.body for mark in _MEDIA)
-        prefix = self.rules.prefix
+        rules = self.rules
+        if rules.policy is None or rules.policy.reads_media:
+            cycle.multimodal = any(mark in request.body for mark in _MEDIA)
+        prefix = rules.prefix
         if prefix is None:
             cycle.prompt_tokens = prompt_length(request)
             return None

@@ -34,20 +34,22 @@ def open_ticket(
     resolution: Resolution,
     decision: Decision,
     lookup: Lookup | None,
+    prompt_tokens: int,
     named: int | None,
     now: float,
 ) -> Ticket:
-    """Put a request on the accounts of its endpoints, of which at most ``named`` are told to the proxy."""
+    """Put a request on the accounts of its endpoints, of which at most ``named`` are told to the proxy.
+
+    ``prompt_tokens`` is the length of its prompt, known or estimated.
+    """
     prefix = rules.prefix
     endpoints = [pool.endpoint(row) for row in decision.rows[:named]]
-    prompt_tokens = prompt_length(request)
     answer_tokens = DEFAULT_ANSWER_TOKENS if request.max_tokens is None else request.max_tokens
     answer_tokens = min(answer_tokens, LONGEST_ANSWER_TOKENS)
     cached = 0.0
     stages = [pool.endpoint(rows[0]) for rows in decision.stages.values() if rows]
     insertions: list[Insertion] = []
     if lookup is not None and prefix is not None:
-        prompt_tokens = lookup.blocks.tokens
         cached = lookup.cached_tokens(endpoints[0])
         remembered = [prefix.remember(lookup, endpoint) for endpoint in (endpoints[0], *stages)]
         insertions = [insertion for insertion in remembered if insertion is not None]

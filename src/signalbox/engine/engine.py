@@ -1,18 +1,16 @@
 """A continuous-batching engine in steps: which requests share a batch, how long it takes, what they hold meanwhile.
 
-All decoding sequences gain one token in every batch. A sequence therefore stores the tick at which it began to decode
-and not a counter, and a batch costs only what changes in it: sequences that end, that need a new block (one in
-``block_size``), or that prefill. Of a run of batches in which nothing happens but one more token each, all up to the
-next event are taken in one jump.
+A batch costs only what changes in it: sequences that end, that need a new block, or that prefill. Of a run of batches
+in which nothing happens but one more token each, all up to the next event are taken in one jump.
 """
 
 from collections import deque
-from heapq import heappop, heappush
 from itertools import pairwise
 
 from signalbox.engine.adapters import AdapterTiers
 from signalbox.engine.blocks import BlockPool
 from signalbox.engine.config import EngineConfig
+from signalbox.engine.decoding import DecodingSet
 from signalbox.engine.profile import EngineProfile
 from signalbox.engine.requests import Phase, Request, RequestState
 from signalbox.engine.results import EngineStats, StepResult
@@ -44,16 +42,10 @@ class Engine:
         # One queue per adapter: a request whose adapter has no slot is overtaken without a walk over all that wait.
         self._waiting: dict[str | None, deque[RequestState]] = {}
         self._order = 0
-        self._tick = 0
-        self._crossings: list[dict[RequestState, None]] = [{} for _ in range(config.block_size)]
-        self._finishing: dict[int, list[RequestState]] = {}
-        self._finish_ticks: list[int] = []  # a heap of the keys of _finishing
+        self._decoding = DecodingSet(config.block_size)
         self._run: DecodeRun | None = None  # while nothing but decoding goes on
-        self._taken_in_jumps = [0] * config.block_size  # for each list of _crossings: blocks a sequence in it was given
         self._offering = 0  # decoding sequences that offer what they generate to the prefix cache
         self._last_arrival = 0.0
-        self._decoding = 0
-        self._kv_tokens = 0  # context of all decoding sequences
         self._prefill: RequestState | None = None  # the one sequence whose prompt is only partly computed
         self._prefilled: list[RequestState] = []  # sequences whose prompt the batch in progress completes
         self._batch_end: float | None = None
@@ -115,7 +107,7 @@ class Engine:
     def generated(self, state: RequestState) -> int:
         """Tokens this request has produced so far."""
         if state.phase is Phase.DECODE:
-            return state.base_generated + self._tick - state.base_tick
+            return self._decoding.generated(state)
         return state.base_generated
 
     def cached_tokens(self, request: Request) -> int:
@@ -189,34 +181,19 @@ class Engine:
     def _jump(self, run: DecodeRun, now: float, result: StepResult) -> float:
         """Take all batches of the run that end by ``now``, but for the one in which a sequence ends, if there is room
         for the KV blocks they need; when the next batch starts."""
-        before = self._tick - run.tick
-        ticks = self._finish_ticks
-        while ticks[0] <= self._tick:
-            heappop(ticks)
-        count = min(run.ended_by(now) - before, ticks[0] - self._tick - 1)
-        if count < 1:
+        decoding = self._decoding
+        before = decoding.tick - run.tick
+        count = min(run.ended_by(now) - before, decoding.batches_to_an_end() - 1)
+        if count < 1 or not self._pool.allocate(decoding.blocks_for(count)):
             return self._free_at
-        size, crossings = self.config.block_size, self._crossings
-        cycles, rest = divmod(count, size)
-        due = [(self._tick + ahead) % size for ahead in range(rest)]
-        blocks = cycles * self._decoding + sum([len(crossings[place]) for place in due])
-        if not self._pool.allocate(blocks):
-            return self._free_at
-        taken = self._taken_in_jumps
-        if cycles:
-            for place in range(size):
-                taken[place] += cycles
-        for place in due:
-            taken[place] += 1
-        tokens = count * self._decoding
-        self._kv_tokens += tokens
+        decoding.jump(count)
+        tokens = count * decoding.count
         self._generation_tokens += tokens
         result.tokens += tokens
         if self._each_batch:
             ends = [run.end(before + number) for number in range(count + 1)]
-            result.inter_token += [(end - last, self._decoding) for last, end in pairwise(ends)]
-            result.batch_tokens += [self._decoding] * count
-        self._tick += count
+            result.inter_token += [(end - last, decoding.count) for last, end in pairwise(ends)]
+            result.batch_tokens += [decoding.count] * count
         self._last_commit = self._free_at = run.end(before + count)
         return self._free_at
 
@@ -224,11 +201,12 @@ class Engine:
         preempted = self._extend_decoding()
         if self._run is not None:
             self._batch_prefill_tokens = 0
-            self._batch_end = self._run.end(self._tick - self._run.tick + 1)
+            self._batch_end = self._run.end(self._decoding.tick - self._run.tick + 1)
             self._duration = self._batch_end - start
             self._free_at = self._batch_end
             return
-        budget = self.config.max_num_batched_tokens - self._decoding
+        decoding = self._decoding
+        budget = self.config.max_num_batched_tokens - decoding.count
         prefill_tokens = kv_tokens = 0
         seconds = 0.0
         if self._prefill is not None:
@@ -248,11 +226,11 @@ class Engine:
             prefill_tokens += chunk
             kv_tokens += state.computed
             seconds += load_seconds
-        if prefill_tokens or self._decoding:
-            seconds += self.profile.step_time(prefill_tokens, self._decoding, self._kv_tokens + kv_tokens)
+        if prefill_tokens or decoding.count:
+            seconds += self.profile.step_time(prefill_tokens, decoding.count, decoding.kv_tokens + kv_tokens)
             if not (prefill_tokens or preempted or self._offering or start < self._last_arrival):
                 # Who waits now waits until something changes: what it needs is not free, and less will be.
-                self._run = DecodeRun(start, self._tick, seconds, self.profile.kv_read_seconds * self._decoding)
+                self._run = DecodeRun(start, decoding.tick, seconds, self.profile.kv_read_seconds * decoding.count)
         self._batch_prefill_tokens = prefill_tokens
         self._duration = seconds
         self._batch_end = start + seconds
@@ -260,9 +238,8 @@ class Engine:
 
     def _extend_decoding(self) -> bool:
         """Give a new block to each sequence that needs one in this batch; whether anything was preempted for it."""
-        due = self._crossings[self._tick % self.config.block_size]
         preempted = False
-        for state in list(due):
+        for state in self._decoding.due():
             if state.phase is not Phase.DECODE:
                 continue  # preempted for an earlier one of this list
             self._publish(state, self._computed(state) // self._unit)
@@ -337,9 +314,8 @@ class Engine:
 
     def _commit(self, end: float, result: StepResult) -> None:
         self._batch_end = None
-        self._tick += 1
-        tokens = self._decoding
-        self._kv_tokens += tokens
+        self._decoding.advance()
+        tokens = self._decoding.count
         if self._each_batch:
             if tokens:
                 result.inter_token.append((end - self._last_commit, tokens))
@@ -348,14 +324,13 @@ class Engine:
         for state in prefilled:
             self._begin_decode(state, end, result)
         tokens += len(prefilled)
-        for state in self._finishing.pop(self._tick, ()):
-            if state.phase is Phase.DECODE and state.finish_tick == self._tick:
-                self._publish(state, self._computed(state) // self._unit)
-                state.base_generated = state.request.output_tokens
-                state.last_token_at = end
-                self._leave_batch(state)
-                self._end(state, Phase.FINISHED, end)
-                result.finished.append(state)
+        for state in self._decoding.ended():
+            self._publish(state, self._computed(state) // self._unit)
+            state.base_generated = state.request.output_tokens
+            state.last_token_at = end
+            self._leave_batch(state)
+            self._end(state, Phase.FINISHED, end)
+            result.finished.append(state)
         result.tokens += tokens
         self._generation_tokens += tokens
         self._last_commit = end
@@ -369,24 +344,9 @@ class Engine:
         elif self._each_batch:
             result.inter_token.append((end - state.last_token_at, 1))
         state.last_token_at = end
-        state.base_generated += 1
-        state.base_tick = self._tick
-        state.finish_tick = self._tick + request.output_tokens - state.base_generated
-        state.phase = Phase.DECODE
-        context = request.prompt_tokens + state.base_generated
-        self._decoding += 1
-        self._kv_tokens += context
+        self._decoding.begin(state)
         self._run = None
         self._offering += self._offers(request)
-        place = (self._tick - (context - 1)) % self.config.block_size
-        self._crossings[place][state] = None
-        state.jumped = self._taken_in_jumps[place]
-        finishing = self._finishing.get(state.finish_tick)
-        if finishing is None:
-            self._finishing[state.finish_tick] = [state]
-            heappush(self._finish_ticks, state.finish_tick)
-        else:
-            finishing.append(state)
 
     # -- leaving ------------------------------------------------------------------------------------------------------
 
@@ -405,13 +365,7 @@ class Engine:
         """Undo everything a sequence holds in the running batch."""
         self._run = None
         if state.phase is Phase.DECODE:
-            context = state.request.prompt_tokens + state.base_generated
-            self._decoding -= 1
-            self._kv_tokens -= context
-            started = state.request.prompt_tokens + state.base_generated - (self._tick - state.base_tick)
-            place = (state.base_tick - (started - 1)) % self.config.block_size
-            del self._crossings[place][state]
-            state.private += self._taken_in_jumps[place] - state.jumped
+            self._decoding.leave(state)
             self._offering -= self._offers(state.request)
         elif state is self._prefill:
             self._prefill = None

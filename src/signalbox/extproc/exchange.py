@@ -23,25 +23,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
-from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
-from google.protobuf.message import DecodeError
 
 from signalbox.director import Director, Refused, Routed
 from signalbox.extproc import encoding, headers, refusals
 from signalbox.extproc.answer import Answer
 from signalbox.extproc.bodies import BodyBudget, HeldBody
-from signalbox.extproc.decoding import (
-    PLAIN_TAIL,
-    REQUEST_BODY,
-    REQUEST_HEADERS,
-    RESPONSE_BODY,
-    RESPONSE_HEADERS,
-    Tail,
-    find_body,
-    find_headers,
-    read_tail,
-    tail_of,
-)
+from signalbox.extproc.phases import Phases
 from signalbox.wire import Call
 
 log = logging.getLogger("signalbox.extproc")
@@ -50,8 +37,6 @@ _FULL_DUPLEX: int = ProcessingMode.FULL_DUPLEX_STREAMED
 _BUFFERED: int = ProcessingMode.BUFFERED
 _STREAMED: int = ProcessingMode.STREAMED
 _NONE: int = ProcessingMode.NONE
-
-_BODIES = (RESPONSE_BODY, REQUEST_BODY)
 
 _NO_VALUES: headers.Values = {}
 _NO_HEADERS: Mapping[str, str] = {}
@@ -76,7 +61,7 @@ class Terms:
     bodies: BodyBudget = field(default_factory=BodyBudget)
 
 
-class Exchange:
+class Exchange(Phases):
     """Receives one stream's messages and answers them through its :class:`~signalbox.wire.Call`."""
 
     __slots__ = (
@@ -86,23 +71,18 @@ class Exchange:
         "_clock",
         "_director",
         "_held",
-        "_request_mode",
-        "_response_mode",
         "_settled",
         "_subset",
-        "_tail",
         "_terms",
         "_values",
     )
 
     def __init__(self, call: Call, director: Director, clock: Callable[[], float], terms: Terms) -> None:
+        super().__init__(terms.response_body_mode)
         self._call = call
         self._director = director
         self._clock = clock
         self._terms = terms
-        self._request_mode = -1
-        self._response_mode = terms.response_body_mode
-        self._tail = b""
         self._values = _NO_VALUES
         self._subset: tuple[str, ...] | None = None
         self._held: HeldBody | None = None
@@ -111,36 +91,6 @@ class Exchange:
         self._answer_headers = _NO_HEADERS
 
     # -- the stream ---------------------------------------------------------------------------------------------
-
-    def message(self, data: bytes) -> None:
-        """Handle one ``ProcessingRequest``; a malformed one ends the stream with INVALID_ARGUMENT."""
-        kind = data[0] if data else 0
-        begun = self._request_mode >= 0
-        if kind in _BODIES:
-            piece = find_body(data)
-            if piece is not None and begun:
-                start, stop, end, last = piece
-                tail = data[end:]
-                if tail in (PLAIN_TAIL, self._tail) or self._take_tail(tail):
-                    if kind == RESPONSE_BODY:
-                        self._response_body(data[start:stop], last)
-                    else:
-                        self._request_body(data[start:stop], last)
-                    return
-        elif kind == RESPONSE_HEADERS:
-            found = find_headers(data, headers.READ_IN_ANSWERS)
-            if found is not None:
-                values, end, last = found
-                tail = data[end:]
-                if (begun and tail in (PLAIN_TAIL, self._tail)) or self._take_tail(tail):
-                    self._response_headers(values, last)
-                    return
-        elif kind == REQUEST_HEADERS:
-            found = find_headers(data, None if self._director.wants_headers else headers.READ_IN_REQUESTS)
-            if found is not None and self._take_tail(data[found[1] :]):
-                self._request_headers(found[0], found[2])
-                return
-        self._unusual(data)
 
     def oversized(self, size: int) -> None:
         """A message of ``size`` bytes is on its way, more than the transport takes: it can only be a body."""
@@ -171,68 +121,16 @@ class Exchange:
         if self._answer is not None:
             self._answer.end(complete=complete)
 
-    # -- what messages say --------------------------------------------------------------------------------------
-
-    def _unusual(self, data: bytes) -> None:
-        """Handle a message whose fields are not where they always are."""
-        try:
-            request = ProcessingRequest.FromString(data)
-        except DecodeError as error:
-            log.warning("malformed ext_proc message", extra={"error": str(error), "bytes": len(data)})
-            self._give_up("not a ProcessingRequest message")
-            return
-        kind = request.WhichOneof("request")
-        if kind == "request_body" and self._request_mode < 0:
-            self._take(tail_of(request))
-            self._turn_away(refusals.headless())
-            return
-        self._take(tail_of(request))
-        if kind == "request_headers":
-            head = request.request_headers
-            wanted = None if self._director.wants_headers else headers.READ_IN_REQUESTS
-            self._request_headers(headers.values_of(head, wanted), head.end_of_stream)
-        elif kind == "request_body":
-            self._request_body(request.request_body.body, request.request_body.end_of_stream)
-        elif kind == "request_trailers":
-            if not self._settled:
-                self._decide(b"" if self._held is None else self._held.take(), end_of_stream=False)
-            self._call.send(encoding.CONTINUE_REQUEST_TRAILERS)
-        elif kind == "response_headers":
-            head = request.response_headers
-            self._response_headers(headers.values_of(head, headers.READ_IN_ANSWERS), head.end_of_stream)
-        elif kind == "response_body":
-            self._response_body(request.response_body.body, request.response_body.end_of_stream)
-        elif kind == "response_trailers":
-            self._call.send(encoding.CONTINUE_RESPONSE_TRAILERS)
-            self._complete()
-        else:
-            self._give_up("ProcessingRequest without a request")
-
-    def _give_up(self, reason: str) -> None:
-        self._call.finish(3, reason)
-        self._end(complete=False)
-
-    def _take_tail(self, data: bytes) -> bool:
-        """Read what follows the phase; False if it is not what may follow there."""
-        tail = read_tail(data)
-        if tail is None:
-            return False
-        self._tail = data
-        self._take(tail)
-        return True
-
-    def _take(self, tail: Tail) -> None:
-        if self._request_mode < 0:
-            if tail.modes is None:
-                self._request_mode = self._terms.request_body_mode
-            else:
-                self._request_mode, self._response_mode = tail.modes
-        if tail.subset is not None:
-            self._subset = tail.subset
-        if tail.served is not None and self._answer is not None:
-            self._answer.served(tail.served)
-
     # -- the request --------------------------------------------------------------------------------------------
+
+    def _wanted_headers(self) -> frozenset[bytes] | None:
+        return None if self._director.wants_headers else headers.READ_IN_REQUESTS
+
+    def _default_request_mode(self) -> int:
+        return self._terms.request_body_mode
+
+    def _subset_hint(self, subset: tuple[str, ...]) -> None:
+        self._subset = subset
 
     def _request_headers(self, values: headers.Values, end_of_stream: bool) -> None:
         self._values = values
@@ -268,6 +166,18 @@ class Exchange:
             self._decide(body, end_of_stream=False)
         else:
             self._turn_away(refusals.in_part(size))
+
+    def _request_trailers(self) -> None:
+        if not self._settled:
+            self._decide(b"" if self._held is None else self._held.take(), end_of_stream=False)
+        self._call.send(encoding.CONTINUE_REQUEST_TRAILERS)
+
+    def _headless(self) -> None:
+        self._turn_away(refusals.headless())
+
+    def _malformed(self, reason: str) -> None:
+        self._call.finish(3, reason)
+        self._end(complete=False)
 
     def _no_room(self) -> None:
         self._turn_away(refusals.no_room())
@@ -352,6 +262,10 @@ class Exchange:
 
     # -- the answer ---------------------------------------------------------------------------------------------
 
+    def _served(self, address: str) -> None:
+        if self._answer is not None:
+            self._answer.served(address)
+
     def _response_headers(self, values: headers.Values, end_of_stream: bool) -> None:
         if self._answer is not None:
             self._answer.head(values.get(headers.STATUS, b""), values.get(headers.CONTENT_TYPE, b""))
@@ -374,6 +288,10 @@ class Exchange:
             self._answer.piece(body)
         if end_of_stream:
             self._complete()
+
+    def _response_trailers(self) -> None:
+        self._call.send(encoding.CONTINUE_RESPONSE_TRAILERS)
+        self._complete()
 
     def _complete(self) -> None:
         """The last message of the answer was answered: close the stream, or Envoy will reset it."""

@@ -191,8 +191,7 @@ class _Replay:
         asked = EngineRequest(
             str(number), trace.prompt_tokens, trace.output_tokens, salted(trace.blocks[:whole], adapter), adapter
         )
-        chars = trace.prompt_tokens * 4
-        request = TracedRequest("completions", target, True, trace.max_tokens, chars, b"", {}, trace, asked)
+        request = TracedRequest("completions", target, True, trace.max_tokens, b"", {}, trace, asked)
         headers = {"x-session-id": trace.session} if trace.session else {}
         arrival = Arrival(
             path="/v1/completions",

@@ -15,6 +15,7 @@ from signalbox.engine import Engine
 from signalbox.engine import Request as EngineRequest
 from signalbox.lab.workload import TraceRequest, mixed
 from signalbox.payloads import Request
+from signalbox.payloads.prompts import BYTES_PER_TOKEN
 from signalbox.pool import Pool
 from signalbox.scheduling import load_policy
 from signalbox.scheduling.configuration.accepted import PrefixIndexParameters
@@ -34,6 +35,11 @@ class TracedRequest(Request, frozen=True):
     trace: TraceRequest
     asked: EngineRequest
     """The same as an engine is asked it."""
+
+    @property
+    def prompt_chars(self) -> int:
+        """Four to a token, as text is estimated."""
+        return self.trace.prompt_tokens * BYTES_PER_TOKEN
 
     def with_model(self, name: str) -> bytes:
         """There is no body to put another name into."""

@@ -32,11 +32,19 @@ class Request(msgspec.Struct, frozen=True):
     stream: bool
     max_tokens: int | None
     """The most tokens the client wants back; ``None`` when it does not say."""
-    prompt_chars: int
-    """Size of the prompt text in UTF-8 bytes, for token estimates: see `signalbox.payloads.prompts`."""
     body: bytes
     members: Members
-    """The top-level members of ``body``, undecoded: a place to read further fields from."""
+    """The top-level members of ``body``, undecoded: a place to read further fields from. Empty for a body that could
+    not be read and is routed all the same."""
+
+    @property
+    def prompt_chars(self) -> int:
+        """Size of the prompt text in UTF-8 bytes, for token estimates: see `signalbox.payloads.prompts`; of the whole
+        body where it could not be read. Walks through the prompt each time: whoever reads that anyway has its tokens.
+        """
+        if not self.members:
+            return len(self.body)
+        return _prompt_size(self.api, {key.name: value for key, value in self.members.items()})
 
     def with_model(self, name: str) -> bytes:
         """Return the body with ``name`` as the value of every top-level ``model``; no other byte changes."""
@@ -77,7 +85,6 @@ def read_request(path: str, body: bytes) -> Request:
         model=model,
         stream=stream is not None and bytes(stream) == b"true",
         max_tokens=_max_tokens(api, fields),
-        prompt_chars=_prompt_size(api, fields),
         body=body,
         members=members,
     )

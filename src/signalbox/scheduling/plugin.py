@@ -57,6 +57,8 @@ class Plugin(ABC, Generic[P]):
     """One sentence for the reference page: when to use it."""
     reads_prefix: ClassVar[bool] = False
     """Whether it reads ``cycle.prefix``. Prompts are looked up only where some plugin of the policy does."""
+    reads_media: ClassVar[bool] = False
+    """Whether it reads ``cycle.multimodal``. Bodies are searched for media only where some plugin of it does."""
     parameter_model: ClassVar[_Model] = Parameters
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -51,6 +51,8 @@ class Policy:
         self.notes = surroundings.notes
         self.prefix = surroundings.prefix
         self.parsers = surroundings.parsers
+        self.reads_media = any(plugin.reads_media for plugin in plugins)
+        """Whether any plugin reads ``cycle.multimodal``."""
         self._faults = faults
         self._routed = tuple(plugin for plugin in plugins if _overrides(plugin, "routed"))
         self._answering = tuple(plugin for plugin in plugins if _overrides(plugin, "answer_headers"))

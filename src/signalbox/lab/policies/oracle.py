@@ -26,9 +26,10 @@ class Oracle(Peer):
 
     def __init__(self, stage: Stage) -> None:
         parameters = LeastCostParameters()
-        self._weights = Weights(parameters.reuse_weight, parameters.decode_weight)
+        self._weights = Weights(parameters.later_weight, parameters.decode_weight)
         self._parameters = parameters
         self._pace = RowTable()
+        self._interval, self._last = 1.0, 0.0
         self._stage = stage
 
     def choose(self, cycle: Cycle, rows: Rows) -> int:
@@ -36,6 +37,8 @@ class Oracle(Peer):
         request = self._stage.request
         assert request is not None
         trace = request.trace
+        self._interval = max(self._interval + 0.02 * (cycle.now - self._last - self._interval), 1e-4)
+        self._last = cycle.now
         engines = [self._stage.engines[int(row)] for row in rows]
         stats = [engine.stats() for engine in engines]
         uncached = np.array([float(trace.prompt_tokens - engine.cached_tokens(request.asked)) for engine in engines])
@@ -53,6 +56,7 @@ class Oracle(Peer):
             context,
             np.array([_seconds_per_token(engine) for engine in engines]),
             self._stall(rows, steps),
+            1.0 / (self._interval * len(rows)),
             float(trace.output_tokens),
         )
         cost = seconds(outlook, self._weights)

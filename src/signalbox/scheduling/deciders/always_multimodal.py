@@ -14,6 +14,7 @@ class AlwaysDisaggMultimodalDecider(DeciderPlugin[Parameters]):
 
     type = "always-disagg-multimodal-decider"
     use = "The encode stage of multimodal serving."
+    reads_media = True
 
     def decide(self, cycle: Cycle, row: int | None) -> bool:
         """Return whether the prompt is multimodal."""

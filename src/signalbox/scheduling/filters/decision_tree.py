@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from signalbox.pool import Rows
-from signalbox.scheduling.framework import Cycle, Filter, Step
+from signalbox.scheduling.framework import Cycle, FewFilter, Step
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
     """One filter of a tree and where to go from it."""
 
-    filter: Filter
+    filter: FewFilter
     then: Node | None = None
     otherwise: Node | None = None
 
@@ -37,6 +37,20 @@ class DecisionTree:
             kept = node.filter.keep(cycle, rows)
             cycle.steps.append(Step(node.filter.name, len(rows), len(kept), kept))
             if len(kept):
+                rows, node = kept, node.then
+            elif node.otherwise is not None:
+                node = node.otherwise
+            else:
+                return kept
+        return rows
+
+    def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
+        """Return the same."""
+        node: Node | None = self.critical if cycle.priority > 0 else self.other
+        while node is not None:
+            kept = node.filter.keep_few(cycle, rows)
+            cycle.steps.append(Step(node.filter.name, len(rows), len(kept), kept))
+            if kept:
                 rows, node = kept, node.then
             elif node.otherwise is not None:
                 node = node.otherwise

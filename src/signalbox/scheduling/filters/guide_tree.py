@@ -50,3 +50,7 @@ class GuideTree(FilterPlugin[GuideTreeParameters]):
     def keep(self, cycle: Cycle, rows: Rows) -> Rows:
         """Walk the tree that fits the request."""
         return self._tree.keep(cycle, rows)
+
+    def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
+        """Return the same."""
+        return self._tree.keep_few(cycle, rows)

@@ -30,3 +30,9 @@ class HasCapacity:
         columns = cycle.columns
         kept: Rows = rows[(columns.waiting[rows] <= self.queue) & (columns.kv_usage[rows] <= self.kv_cache)]
         return kept
+
+    def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
+        """Return the same."""
+        waiting, usage = cycle.columns.waiting.tolist(), cycle.columns.kv_usage.tolist()
+        queue, kv_cache = self.queue, self.kv_cache
+        return [row for row in rows if waiting[row] <= queue and usage[row] <= kv_cache]

@@ -31,3 +31,15 @@ def lowest_share(rows: Rows, values: Floats, *, whole: bool) -> Rows:
     limit = low + (span // len(rows) if whole else span / len(rows))
     kept: Rows = rows[values <= limit]
     return kept
+
+
+def lowest_few(rows: list[int], values: list[float], *, whole: bool) -> list[int]:
+    """Return `lowest_share`."""
+    if len(rows) < 2:
+        return rows
+    low = min(values)
+    span = max(values) - low
+    if not span:
+        return rows
+    limit = low + (span // len(rows) if whole else span / len(rows))
+    return [row for row, value in zip(rows, values, strict=True) if value <= limit]

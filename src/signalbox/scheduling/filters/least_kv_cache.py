@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from signalbox.pool import Rows
-from signalbox.scheduling.filters.least import lowest_share
+from signalbox.scheduling.filters.least import lowest_few, lowest_share
 from signalbox.scheduling.framework import Cycle
 
 
@@ -23,3 +23,7 @@ class LeastKVCache:
     def keep(self, cycle: Cycle, rows: Rows) -> Rows:
         """Return the rows in the lowest n-th of the range of KV usage."""
         return lowest_share(rows, cycle.columns.kv(rows), whole=False)
+
+    def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
+        """Return the same."""
+        return lowest_few(rows, cycle.columns.kv_of(rows), whole=False)

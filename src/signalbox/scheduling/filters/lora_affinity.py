@@ -43,6 +43,30 @@ class LoRAAffinity:
             return available
         return resident
 
+    def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
+        """Return the same."""
+        columns = cycle.columns
+        active, most = columns.lora_active.tolist(), columns.lora_max.tolist()
+        mask = columns.resident.get(cycle.target)
+        if mask is None:
+            return self._cold_few(cycle, rows, [row for row in rows if active[row] < most[row]])
+        has = mask.tolist()
+        resident = [row for row in rows if has[row]]
+        available = [row for row in rows if active[row] < most[row] and not has[row]]
+        if not resident:
+            return self._cold_few(cycle, rows, available)
+        if available and cycle.rng.random() >= self.probability:
+            return available
+        return resident
+
+    def _cold_few(self, cycle: Cycle, rows: list[int], available: list[int]) -> list[int]:
+        if not available:
+            return rows
+        if not cycle.columns.is_adapter(cycle.target):
+            return available
+        chosen = place(cycle.columns, cycle.target, np.array(available, np.intp))
+        return available if chosen is None else [chosen]
+
     def _cold(self, cycle: Cycle, rows: Rows, available: Rows) -> Rows:
         if not len(available):
             return rows

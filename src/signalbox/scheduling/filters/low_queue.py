@@ -23,3 +23,8 @@ class LowQueue:
         """Return the rows under the threshold; empty where every queue is long."""
         kept: Rows = rows[cycle.columns.waiting[rows] < self.threshold]
         return kept
+
+    def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
+        """Return the same."""
+        waiting, threshold = cycle.columns.waiting.tolist(), self.threshold
+        return [row for row in rows if waiting[row] < threshold]

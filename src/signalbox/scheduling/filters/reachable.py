@@ -34,3 +34,10 @@ class Reachable(FilterPlugin[ReachableParameters]):
             return rows
         kept: Rows = rows[cycle.columns.failed_scrapes[rows] < self.parameters.failures]
         return kept if len(kept) else rows
+
+    def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
+        """Return the same."""
+        if not cycle.columns.failing:
+            return rows
+        failed, failures = cycle.columns.failed_scrapes.tolist(), self.parameters.failures
+        return [row for row in rows if failed[row] < failures] or rows

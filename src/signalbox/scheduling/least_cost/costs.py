@@ -20,9 +20,8 @@ takes 33 us."""
 class Weights(msgspec.Struct, frozen=True):
     """What the terms count, against a second of this request's own wait for its first token."""
 
-    reuse: float
-    """Each second of prefill once more: it also delays whoever comes after this request, and what it computes displaces
-    something cached."""
+    later: float
+    """A second by which this request's prefill delays those that are to come."""
     decode: float
     """A second of this request's own answer."""
 
@@ -42,6 +41,8 @@ class Outlook(msgspec.Struct, frozen=True):
     """Time to prefill one."""
     stall: Floats
     """What a second counts by which one of these requests is delayed: see `stall_price`."""
+    arrivals: float
+    """Requests a second that come to one endpoint."""
     answer_tokens: float
     """Expected length of the answer."""
 
@@ -70,16 +71,21 @@ def stall_price(token_seconds: Floats, target_seconds: float, weight: float) -> 
 def seconds(outlook: Outlook, weights: Weights) -> Floats:
     """Return the cost of each endpoint: with s for `Outlook.seconds_per_token`, ::
 
-        s * (ahead + uncached * (1 + reuse + requests * stall)
+        s * (ahead + uncached * (1 + requests * stall + later * arrivals * s * (ahead + uncached / 2))
              + decode * answer_tokens * (context / KV_READ_TOKENS + requests * SEQUENCE_TOKENS))
 
-    The wait; this request's own prefill, counted for itself, for those who come later and for each request it stalls
-    (for chunks of a prompt share their steps with answers in progress); and this request's answer, every token of which
-    takes the longer the more neighbours it has.
+    The wait; this request's own prefill, counted for itself, for each request it stalls (for chunks of a prompt share
+    their steps with answers in progress) and for each one that arrives before the queue is empty, which waits the
+    longer for it; and this request's answer, every token of which takes the longer the more neighbours it has.
     """
     per_step = weights.decode * outlook.answer_tokens
+    later = outlook.uncached * 0.5
+    later += outlook.ahead
+    later *= outlook.seconds_per_token
+    later *= weights.later * outlook.arrivals
     cost = outlook.stall * outlook.requests
-    cost += 1.0 + weights.reuse
+    cost += later
+    cost += 1.0
     cost *= outlook.uncached
     cost += outlook.ahead
     cost += outlook.context * (per_step / KV_READ_TOKENS)

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from signalbox.pool import Columns, Floats, Rows
+from signalbox.pool import Columns, Floats, Mask, Rows
 
 
 class Slots:
@@ -16,6 +16,7 @@ class Slots:
     def __init__(self) -> None:
         self._known: set[str] = set()
         self._in_flight: dict[str, Counter[int]] = {}
+        self._active: Floats = np.zeros(8)  # for each row how many adapters have a request of ours in flight
 
     def is_adapter(self, columns: Columns, target: str) -> bool:
         """Whether a server has shown that this name is an adapter's."""
@@ -33,31 +34,35 @@ class Slots:
         by other adapters, one of them must fall idle first: its requests stay for ``hold`` seconds, and the more of
         them there are for each adapter, the longer that takes.
         """
-        own = self._in_flight.get(target)
-        busy = np.zeros(len(rows), bool)
-        if own:
-            busy = np.array([own[int(row)] > 0 for row in rows], bool)
-        for masks in (columns.adapters,):
-            mask = masks.get(target)
-            if mask is not None:
-                busy |= mask[rows]
-        resident = columns.resident.get(target)
+        self._fit(columns.size)
         seconds = np.full(len(rows), load_seconds)
+        resident = columns.resident.get(target)
         if resident is not None:
             seconds[resident[rows]] = 0.0
         slots = columns.lora_max[rows]
-        active = np.maximum(columns.lora_active[rows], self._active(rows))
+        # A request that a fallback served ends elsewhere than it was counted: no more than are in flight are believed.
+        requests = columns.requests(rows)
+        active = np.maximum(columns.lora_active[rows], np.minimum(self._active[rows], requests))
         full = (active >= slots) & (slots > 0)
         if full.any():
-            each = columns.requests(rows) / np.maximum(active, 1.0)
-            seconds += full * hold * np.maximum(each, 1.0)
-        seconds[busy] = 0.0
+            seconds += full * hold * np.maximum(requests / np.maximum(active, 1.0), 1.0)
+        reported = columns.adapters.get(target)
+        if reported is not None:
+            seconds[reported[rows]] = 0.0
+        own = self._in_flight.get(target)
+        if own:
+            ours: Mask = np.zeros(columns.size, bool)
+            ours[list(own)] = True
+            seconds[ours[rows] & (requests > 0)] = 0.0
         return seconds
 
     def routed(self, target: str, row: int) -> None:
         """A request for the adapter goes to ``row``."""
         if target in self._known:
-            self._in_flight.setdefault(target, Counter())[row] += 1
+            self._fit(row + 1)
+            counts = self._in_flight.setdefault(target, Counter())
+            counts[row] += 1
+            self._active[row] += counts[row] == 1
 
     def finished(self, target: str, row: int) -> None:
         """A request for ``target`` on ``row`` has ended."""
@@ -66,19 +71,20 @@ class Slots:
             return
         counts[row] -= 1
         if not counts[row]:
-            del counts[row]
-            if not counts:
-                del self._in_flight[target]
+            self._drop(target, row)
 
     def forget(self, row: int) -> None:
         """The endpoint has left."""
-        for target in list(self._in_flight):
-            self._in_flight[target].pop(row, None)
-            if not self._in_flight[target]:
-                del self._in_flight[target]
+        for target in [target for target, counts in self._in_flight.items() if row in counts]:
+            self._drop(target, row)
 
-    def _active(self, rows: Rows) -> Floats:
-        counts: Counter[int] = Counter()
-        for by_row in self._in_flight.values():
-            counts.update(by_row.keys())
-        return np.array([float(counts[int(row)]) for row in rows])
+    def _drop(self, target: str, row: int) -> None:
+        counts = self._in_flight[target]
+        del counts[row]
+        self._active[row] -= 1.0
+        if not counts:
+            del self._in_flight[target]
+
+    def _fit(self, size: int) -> None:
+        if len(self._active) < size:
+            self._active = np.concatenate([self._active, np.zeros(size - len(self._active))])

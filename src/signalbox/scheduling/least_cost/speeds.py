@@ -47,6 +47,7 @@ gets another chance."""
 _MOST = math.log(CLIP)
 _CENTRE_EVERY = 16  # observations: a median costs more than all the rest
 _PRIOR_WEIGHT = 4.0
+_PULL = 0.02
 _FIXED = (0.0, 5.0)  # seconds
 _PER_TOKEN = (1e-7, 0.1)  # seconds
 
@@ -94,16 +95,14 @@ class Speeds:
         self._observed += 1
         if self._observed % _CENTRE_EVERY == 0 or self._observed < _CENTRE_EVERY:
             self._centre = float(np.median(self._factors[self._seen > 0]))
-        # The line is of a middling endpoint: what its factor explains is taken out of what was seen.
-        self._fit(tokens, usual * math.exp(surprise + self._centre if self._apart(known) else surprise + known), usual)
+        # The line is of a middling endpoint: of one that is told apart, what its factor explains is taken out.
+        explained = self._centre if abs(known - self._centre) > BAND else known
+        self._fit(tokens, usual * math.exp(surprise + explained), usual)
         relative = self._factors - self._centre
         relative[self._seen == 0] = 0.0
         size = np.abs(relative)
         beyond = np.sign(relative) * np.minimum(size, np.maximum(2.0 * (size - BAND), 0.0))
         self._column = self.seconds_per_token * np.exp(beyond)
-
-    def _apart(self, factor: float) -> bool:
-        return abs(factor - self._centre) > BAND
 
     def _fit(self, tokens: float, seconds: float, usual: float) -> None:
         """Take one more point into the line, weighted so that relative errors count."""
@@ -113,7 +112,7 @@ class Speeds:
             sums[index] += weight * value
         # Pulled towards where it is, so that prompts of one length leave the line's slope where it was.
         pull = _prior(self.fixed, self.seconds_per_token)
-        ones, first, second, value, product = (mine + 0.02 * other for mine, other in zip(sums, pull, strict=True))
+        ones, first, second, value, product = (mine + _PULL * other for mine, other in zip(sums, pull, strict=True))
         self._sums = sums
         determinant = ones * second - first * first
         if determinant <= 1e-12 * ones * second:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 
 from signalbox.pool import Floats, Rows
@@ -45,6 +47,15 @@ class MaxScorePicker(PickerPlugin[PickerParameters]):
         draw = np.frombuffer(cycle.rng.randbytes(4 * len(rows)), np.uint32)
         picked: Rows = rows[np.lexsort((draw, inflight, -scores))[:limit]]
         return picked
+
+    def pick_few(self, cycle: Cycle, rows: list[int], scores: list[float], limit: int) -> list[int]:
+        """Return the same."""
+        count = len(rows)
+        if count == 1:
+            return rows
+        draws = struct.unpack(f"={count}I", cycle.rng.randbytes(4 * count))
+        ranked = sorted(zip([-score for score in scores], cycle.columns.requests_of(rows), draws, rows, strict=True))
+        return [row for *_, row in ranked[:limit]]
 
 
 def _best(rows: Rows, values: Floats, cost: Floats, limit: int) -> tuple[Rows, Floats]:

@@ -25,3 +25,7 @@ class KVCacheUtilizationScorer(ScorerPlugin[Parameters]):
         usage = cycle.columns.kv(rows)
         np.subtract(1.0, usage, out=usage)
         return np.maximum(usage, 0.0, out=usage)
+
+    def score_few(self, cycle: Cycle, rows: list[int]) -> list[float]:
+        """Return the same."""
+        return [max(1.0 - usage, 0.0) for usage in cycle.columns.kv_of(rows)]

@@ -22,6 +22,7 @@ from signalbox.scheduling.observation import Finished, FirstToken
 from signalbox.scheduling.parameters import NotNegative, Positive
 from signalbox.scheduling.plugin import Parameters, Plugin, ScorerPlugin
 
+_LEAST_INTERVAL = 1e-4  # seconds
 _NEAR = 0.01
 _NEAR_SECONDS = 0.001
 """Costs this close to the least, as a share and in seconds, are equal: the picker then spreads by what is in flight."""
@@ -33,8 +34,8 @@ class LeastCostParameters(Parameters):
     token_target_ms: Positive = 50.0
     """Milliseconds per output token that users still find fluent. The closer an endpoint's answers come to it, the more
     a new prompt's stall costs there."""
-    reuse_weight: NotNegative = 0.0
-    """How often this request's prefill counts again for those who come after it."""
+    later_weight: NotNegative = 2.0
+    """What a second counts by which a request is delayed that is still to come."""
     decode_weight: NotNegative = 0.3
     """What a second of the answer counts against a second until it begins."""
     crowding_weight: NotNegative = 1.5
@@ -47,12 +48,12 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
     """Endpoints where this request's first token is expected soonest, and where it delays others least, are better.
 
     Formula: ``least / cost`` of the costs in seconds, 1 within 1 % and 1 ms of the least. A cost sums: prompt tokens
-    queued there and this prompt's uncached ones over the prefill speed; the latter again reuseWeight times for later
-    requests and ``crowdingWeight * min(1.5, p ** 5) * t ** 2`` times for each request there, where t is the time per
-    output token there and p its 90th percentile in the pool, both over tokenTargetMs; decodeWeight times what its
-    neighbours add to its answer; the wait for KV cache where it does not fit; the wait for an adapter's weights or
-    slot. Speeds and answers are learned from streamed answers, for each endpoint, and kept on a reload. Without metrics
-    it goes by what is in flight. Source: none, see docs/least-cost.md.
+    queued there and this prompt's uncached ones over the prefill speed; the latter again laterWeight times for each
+    request expected before they are computed, and ``crowdingWeight * min(1.5, p ** 5) * t ** 2`` times for each request
+    there, where t is the time per output token there and p its 90th percentile in the pool, both over tokenTargetMs;
+    decodeWeight times what its neighbours add to its answer; the wait for KV cache where it does not fit; the wait for
+    an adapter's weights or slot. Speeds and answers are learned from streamed answers, for each endpoint, and kept on a
+    reload. Without metrics it goes by what is in flight. Source: none, see docs/least-cost.md.
     """
 
     type = "least-cost-scorer"
@@ -61,12 +62,14 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
 
     def __init__(self, parameters: LeastCostParameters | None = None, name: str = "") -> None:
         super().__init__(parameters, name)
-        self._weights = Weights(self.parameters.reuse_weight, self.parameters.decode_weight)
+        self._weights = Weights(self.parameters.later_weight, self.parameters.decode_weight)
         self._speeds = Speeds()
         self._answers = Answers()
         self._slots = Slots()
         self._strangers = Strangers()
         self._prompt = 1024.0  # mean of what prompts left to compute, in tokens
+        self._interval = 1.0  # mean seconds between two requests
+        self._last: float | None = None
         self._pace: Floats | None = None
         self._stall: Floats = np.zeros(0)
 
@@ -100,6 +103,7 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
             context,
             self._speeds.column(size)[rows],
             self._stall_column(size)[rows],
+            1.0 / (self._interval * len(rows)),
             answers.tokens,
         )
         cost = seconds(outlook, self._weights)
@@ -122,7 +126,11 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
         return self._stall
 
     def routed(self, cycle: Cycle, decision: Decision) -> None:
-        """Count the request among those of its adapter."""
+        """Count the request among those of its adapter, and the time since the one before."""
+        if self._last is not None:
+            self._interval += 0.02 * (max(cycle.now - self._last, 0.0) - self._interval)
+            self._interval = max(self._interval, _LEAST_INTERVAL)
+        self._last = cycle.now
         self._slots.routed(cycle.target, decision.rows[0])
 
     def first_token(self, observation: FirstToken) -> None:
@@ -148,4 +156,4 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
         """Keep everything learned."""
         assert isinstance(previous, LeastCostScorer)
         self._speeds, self._answers, self._slots = previous._speeds, previous._answers, previous._slots
-        self._prompt = previous._prompt
+        self._prompt, self._interval, self._last = previous._prompt, previous._interval, previous._last

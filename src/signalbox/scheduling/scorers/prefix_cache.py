@@ -60,3 +60,18 @@ class PrefixCacheScorer(ScorerPlugin[PrefixCacheParameters]):
         length: Floats = prefix.blocks[rows] * (prefix.block_size / self.parameters.match_length_scale_tokens)
         np.minimum(length, 1.0, out=length)
         return (1.0 - weight) * ratio + weight * length * length
+
+    def score_few(self, cycle: Cycle, rows: list[int]) -> list[float]:
+        """Return the same."""
+        prefix = cycle.prefix
+        if prefix is None or not prefix.total:
+            return [0.0] * len(rows)
+        held, total, weight = prefix.blocks.tolist(), prefix.total, self.parameters.match_length_weight
+        ratios = [held[row] / total for row in rows]
+        if not weight:
+            return ratios
+        per_block = prefix.block_size / self.parameters.match_length_scale_tokens
+        lengths = [min(held[row] * per_block, 1.0) for row in rows]
+        return [
+            (1.0 - weight) * ratio + weight * length * length for ratio, length in zip(ratios, lengths, strict=True)
+        ]

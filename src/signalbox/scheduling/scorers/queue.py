@@ -5,7 +5,7 @@ from __future__ import annotations
 from signalbox.pool import Floats, Rows
 from signalbox.scheduling.framework import Cycle
 from signalbox.scheduling.plugin import Parameters, ScorerPlugin
-from signalbox.scheduling.scorers.spread import lowest_is_best
+from signalbox.scheduling.scorers.spread import lowest_is_best, lowest_is_best_few
 
 
 class QueueScorer(ScorerPlugin[Parameters]):
@@ -23,3 +23,7 @@ class QueueScorer(ScorerPlugin[Parameters]):
     def score(self, cycle: Cycle, rows: Rows) -> Floats:
         """Return 1 for the shortest queue, 0 for the longest."""
         return lowest_is_best(cycle.columns.queue(rows))
+
+    def score_few(self, cycle: Cycle, rows: list[int]) -> list[float]:
+        """Return the same."""
+        return lowest_is_best_few(cycle.columns.queue_of(rows))

@@ -16,3 +16,10 @@ def lowest_is_best(values: Floats) -> Floats:
     np.subtract(high, values, out=values)
     values /= span
     return values
+
+
+def lowest_is_best_few(values: list[float]) -> list[float]:
+    """Return `lowest_is_best`."""
+    high = max(values)
+    span = high - min(values)
+    return [(high - value) / span for value in values] if span else [1.0] * len(values)
