@@ -4,9 +4,12 @@
 #   docker build -t signalbox:0.1.0 .
 #   docker build -t signalbox-epp:0.1.0 --target epp .                  # also bbr, lora-syncer
 #   docker build -t signalbox:0.1.0-up --build-arg WITH_ENVOY=true .    # also for signalbox up
+#
+# A tag may be pushed anew: --build-arg PYTHON_IMAGE=python@sha256:... makes the same image twice.
 ARG PYTHON_VERSION=3.11
+ARG PYTHON_IMAGE=python:${PYTHON_VERSION}-slim-bookworm
 
-FROM python:${PYTHON_VERSION}-slim-bookworm AS build
+FROM ${PYTHON_IMAGE} AS build
 ARG WITH_ENVOY=false
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
@@ -21,7 +24,7 @@ RUN /opt/signalbox/bin/pip install --only-binary :all: -c constraints.txt hatchl
  && /opt/signalbox/bin/python -m compileall -q /opt/signalbox/lib \
  && /opt/signalbox/bin/pip uninstall -y pip setuptools
 
-FROM python:${PYTHON_VERSION}-slim-bookworm AS runtime
+FROM ${PYTHON_IMAGE} AS runtime
 LABEL org.opencontainers.image.title="signalbox" \
       org.opencontainers.image.description="An inference gateway for self-hosted LLMs" \
       org.opencontainers.image.licenses="Apache-2.0"

@@ -51,7 +51,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 .PHONY: lab
 TRACES ?= ../shared/traces
-lab: $(VENV)/.dev  ## replay the traces in TRACES and make the tables and plots of docs/lab.md anew (2 min)
+lab: $(VENV)/.dev  ## replay the traces in TRACES and make the tables and plots of docs/lab.md anew (3 to 7 min)
 	$(BIN)/python -m signalbox.lab.regenerate $(TRACES) docs/lab.md $(or $(WORKERS),2)
 
 .PHONY: fuzz

@@ -9,17 +9,20 @@ from typing import Any
 import aiohttp
 import grpc.aio
 import pytest
+from aiohttp import web
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 from tests.cli.body_routers import PLAIN, parse, running
 from tests.cli.dialogue import PROCESS, body, opening
 from tests.cli.pickers import PORTS, channel_to
-from tests.cluster.fake_api import kubeconfig
+from tests.cluster.fake_api import connected, kubeconfig, status
 from tests.wire.authority import Authority
 from typer.testing import CliRunner
 
-from signalbox.bbr import BASE_MODEL_HEADER, MANAGED_LABEL, MODEL_HEADER
+from signalbox.bbr import BASE_MODEL_HEADER, MANAGED_LABEL, MODEL_HEADER, ClusterModels
 from signalbox.cli.bbr import BodyRouter, reach_cluster
+from signalbox.cli.bbr_plugins import plugin_notes
 from signalbox.cli.main import app
+from signalbox.cli.stopping import Stop
 from signalbox.cluster import NoAccess
 
 CHECK = "/grpc.health.v1.Health/Check"
@@ -99,6 +102,41 @@ async def test_health_is_the_same_for_every_name_and_ends_with_the_drain() -> No
             assert answer.HasField("request_body"), "what has begun is finished"
 
 
+async def test_a_delay_leaves_the_port_open_while_health_says_not_serving() -> None:
+    async with running(PLAIN, "--drain-delay", "600") as (router, stop):
+        stop.ask()
+        async with asyncio.timeout(10):
+            while await health(router, b"") != NOT_SERVING:
+                pass
+        assert await lift(router, b'{"model": "a"}') == {MODEL_HEADER: "a"}
+
+
+async def test_with_a_cluster_it_serves_once_config_maps_were_read_and_lives_before(tmp_path: Path) -> None:
+    allowed, asked = asyncio.Event(), asyncio.Event()
+
+    async def config_maps(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        if not allowed.is_set():
+            return status(403, "configmaps is forbidden")
+        if "watch" in request.query:
+            await asyncio.sleep(3600)
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
+
+    async with connected(tmp_path, config_maps) as (api, _):
+        router, stop = BodyRouter(parse(*PORTS, PLAIN), ClusterModels(api, "ns")), Stop()
+        running = asyncio.create_task(router.run(stop))
+        await router.listening.wait()
+        await asked.wait()
+        assert await health(router, b"") == NOT_SERVING
+        assert await health(router, b"liveness") == SERVING
+        allowed.set()
+        async with asyncio.timeout(20):
+            while await health(router, b"readiness") != SERVING:
+                pass
+        stop.ask()
+        await running
+
+
 async def test_metrics_count_what_became_of_bodies() -> None:
     async with running(PLAIN) as (router, _), aiohttp.ClientSession() as session:
         await lift(router, b'{"model": "a"}')
@@ -117,6 +155,9 @@ async def test_metrics_count_what_became_of_bodies() -> None:
         (("--secure-serving=false", "--cert-path", "/x"), 2, "--cert-path /x is for TLS"),
         (("--cert-path", "/nonexistent"), 2, "/nonexistent"),
         (("--streaming=maybe",), 2, "'maybe' is neither true nor false"),
+        (("--metrics-endpoint-auth", PLAIN), 2, "--metrics-endpoint-auth asks an API server"),
+        (("--plugin", "guardrail:g", PLAIN), 2, "'guardrail' is not done here"),
+        (("--tls-min-version", "1.3"), 2, "--tls-min-version"),
         (("--grpc-host", "203.0.113.1", PLAIN), 1, "choose another with --metrics-port"),
     ],
 )
@@ -124,6 +165,22 @@ def test_what_cannot_work_is_said_with_the_flag(flags: tuple[str, ...], status: 
     result = CliRunner(env={"KUBECONFIG": None}).invoke(app, ["bbr", *PORTS, *flags])
     assert result.exit_code == status
     assert complaint in result.output
+
+
+REFERENCE = (
+    *("-grpcPort", "9004", "--grpc-health-port=9005", "--metrics-port", "9090", "--secure-serving=true"),
+    *("--streaming", "--enable-pprof=true", "--tracing=false", "-v", "3"),
+    *("--plugin", 'body-field-to-header:model:{"fieldName": "model", "headerName": "X-Gateway-Model-Name"}'),
+)
+
+
+def test_the_references_own_flags_are_accepted_and_those_without_effect_are_said() -> None:
+    options = parse(*REFERENCE, "--plugin=base-model-to-header:base")
+    assert (options.streaming, options.verbosity, options.metrics_endpoint_auth) == (True, 3, None)
+    assert [note.partition(" ")[0] for note in options.notes] == ["--enable-pprof", "--tracing"]
+    assert len(plugin_notes(options.plugins)) == 2
+    assert parse("--metrics-endpoint-auth=false").metrics_endpoint_auth is False
+    assert parse("--metrics-endpoint-auth").metrics_endpoint_auth is True
 
 
 def test_an_api_server_is_followed_only_where_there_is_a_sign_of_one(tmp_path: Path) -> None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from signalbox.cli.configuration import ConfigurationFile, describe, starting_rules
+from signalbox.cli.configuration import ConfigurationFile, describe, staleness_notes, starting_rules
+from signalbox.cli.main import app
 from signalbox.director import Director, guide_rules
-from signalbox.pool import Pool
-from signalbox.scheduling import InvalidPolicy
+from signalbox.pool import Floats, Pool, Rows
+from signalbox.scheduling import Cycle, InvalidPolicy, Parameters, ScorerPlugin, load_policy
+from signalbox.scheduling.configuration import loader
+from signalbox.scheduling.plugin import Plugin
+from signalbox.scheduling.registry import Registry, load_registry
 
 GOOD = """
 apiVersion: llm-d.ai/v1alpha1
@@ -59,6 +66,88 @@ def test_an_empty_file_is_no_configuration(tmp_path: Path) -> None:
         with pytest.raises(InvalidPolicy) as caught:
             ConfigurationFile(path).load()
         assert "is empty; write an EndpointPickerConfig" in describe(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "line", "expected"),
+    [
+        (lambda path: None, 0, "cannot be read: No such file or directory; put it back, or give another with --"),
+        (lambda path: path.mkdir(), 0, "cannot be read: Is a directory; put it back, or give another with --"),
+        (lambda path: path.write_bytes(b"a: 1\n\xff"), 2, "is not UTF-8 text: byte 0xff at offset 5; save it as UTF-8"),
+    ],
+    ids=["missing", "a directory", "binary"],
+)
+def test_a_file_that_cannot_be_read_is_named_with_a_fix(
+    tmp_path: Path, make: Callable[[Path], None], line: int, expected: str
+) -> None:
+    path = tmp_path / "config.yaml"
+    make(path)
+    with pytest.raises(InvalidPolicy) as caught:
+        ConfigurationFile(path).load()
+    assert caught.value.problems[0].origin.line == line
+    assert expected in describe(caught.value)
+    assert describe(caught.value).startswith(str(path))
+
+
+def test_a_picker_whose_configuration_is_missing_does_not_start_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "objects").mkdir()
+    missing = tmp_path / "config.yaml"
+    command = ["epp", "--source", str(tmp_path / "objects"), "--pool-name", "p", "--config-file", str(missing)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert f"signalbox epp: {missing}: cannot be read: No such file or directory" in result.output
+
+
+class Unconnected(ScorerPlugin[Parameters]):
+    """Another package's plugin that fails when it is asked to connect."""
+
+    type = "unconnected"
+
+    def connect(self, plugins: Mapping[str, Plugin[Any]]) -> None:
+        """Raise."""
+        raise RuntimeError("no luck")
+
+    def score(self, cycle: Cycle, rows: Rows) -> Floats:
+        """Never called."""
+        raise NotImplementedError
+
+
+async def test_a_reload_survives_a_plugin_that_fails_while_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = load_registry()
+    found = Registry({**registry.types, "unconnected": Unconnected}, {}, frozenset({"unconnected"}))
+    monkeypatch.setattr(loader, "load_registry", lambda: found)
+    path = tmp_path / "config.yaml"
+    path.write_text(GOOD)
+    file = ConfigurationFile(path)
+    pool = Pool("p")
+    director = Director(pool, starting_rules(file.load(), pool, {}))
+    first = director.rules
+    following = asyncio.create_task(file.follow(director))
+    async with asyncio.timeout(30):
+        while not file.refused:
+            save(path, GOOD.replace("{type: queue-scorer}", "{type: queue-scorer}, {type: unconnected}"))
+            await asyncio.sleep(0.05)
+    assert "plugins[1]: 'unconnected' failed in connect: RuntimeError: no luck" in file.refused
+    assert director.rules is first
+    assert not following.done()
+    following.cancel()
+
+
+def test_a_threshold_below_the_scrape_interval_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    policy = load_policy("", name="x")
+    assert staleness_notes(policy, 0.05) == []
+    (note,) = staleness_notes(policy, 1.0)
+    assert note == (
+        "utilization-detector: metricsStalenessThreshold 0.2 s is below the 1 s between two scrapes: metrics count as"
+        " stale after 3 s"
+    )
+    pool = Pool("p")
+    pool.scraping_every(1.0)
+    with caplog.at_level(logging.WARNING):
+        starting_rules(policy, pool, {})
+    assert [vars(record)["note"] for record in caplog.records] == [note]
 
 
 async def test_a_changed_file_takes_over_and_a_bad_one_does_not(

@@ -131,11 +131,28 @@ def test_one_file_takes_everything(manifests: Path, tmp_path: Path, capsys: pyte
     assert capsys.readouterr().out == ""
 
 
-def test_manifests_can_be_converted_in_place(manifests: Path) -> None:
-    assert run([manifests], output=manifests, only_converted=False) == 0
+@pytest.mark.parametrize("output", [".", "models/../pool.yaml", "models/all.yml"])
+def test_what_was_read_is_never_replaced_unasked(
+    manifests: Path, output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_text() for path in manifests.rglob("*.*") if path.is_file()}
+    assert run([manifests], output=manifests / output, only_converted=True) == 2
+    assert "is one of the inputs; choose another --output, or add --force" in capsys.readouterr().err
+    assert {path: path.read_text() for path in manifests.rglob("*.*") if path.is_file()} == before
+
+
+def test_an_input_is_recognised_behind_a_link(manifests: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(manifests)
+    assert run([manifests], output=tmp_path / "link", only_converted=False) == 2
+    assert (manifests / "pool.yaml").read_text() == POOL
+
+
+def test_manifests_can_be_converted_in_place_on_request(manifests: Path) -> None:
+    assert run([manifests], output=manifests, only_converted=False, force=True) == 0
     assert yaml.safe_load((manifests / "pool.yaml").read_text()) == NEW_POOL
     before = {path: path.read_text() for path in manifests.rglob("*.y*ml")}
-    assert run([manifests / "pool.yaml", manifests / "service.yaml"], output=manifests, only_converted=False) == 0
+    again = [manifests / "pool.yaml", manifests / "service.yaml"]
+    assert run(again, output=manifests, only_converted=False, force=True) == 0
     assert {path: path.read_text() for path in manifests.rglob("*.y*ml")} == before
 
 

@@ -11,6 +11,7 @@ from signalbox.cli.decision_tables import line_of, show_decision, show_list
 from signalbox.cli.printing import plain
 from signalbox.observability.decision_view import decision_summary
 from signalbox.payloads import Usage
+from signalbox.scheduling.scorers.queue import QueueScorer
 
 Shown = pytest.CaptureFixture[str]
 
@@ -60,6 +61,21 @@ def test_who_was_left_out_is_named_in_both_tables(build_pool: Any, capsys: Shown
     shown = lines(capsys)
     assert "has-capacity           2      1  pod-1" in shown
     assert shown[-2] == "pod-1        50          0      0%  fallback 1, left out by has-capacity"
+
+
+def test_a_plugin_that_failed_is_said_with_what_it_raised(
+    build_pool: Any, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Any:
+        raise RuntimeError("no [bold] table")
+
+    monkeypatch.setattr(QueueScorer, "score_few", fail)
+    made = Deciding(build_pool((0, 0, set()), (9, 0, set())), SCORERS)
+    made.route(arrival())
+    show_decision(made.view())
+    out = " ".join(capsys.readouterr().out.split())
+    assert "queue-scorer 2 2 nobody, for it failed: RuntimeError: no [bold] table" in out
+    assert "prefix-cache-scorer 2 2 max-score-picker" in out
 
 
 def test_a_fallback_that_served_is_said(build_pool: Any, capsys: Shown) -> None:

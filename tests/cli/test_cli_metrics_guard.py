@@ -69,6 +69,27 @@ async def test_each_gets_the_answer_that_is_due(
         assert (answer.headers.get("WWW-Authenticate") == "Bearer") == (code == 401)
 
 
+async def test_in_an_outage_who_was_allowed_still_reads_and_the_log_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now, down = 0.0, False
+
+    async def failing(request: web.Request) -> web.Response:
+        return status(503, "etcd is gone") if down else await reviewing(request)
+
+    async with connected(tmp_path, failing) as (api, _):
+        guard = MetricsGuard(Reviews(api, lambda: now))
+        assert await guard("/metrics", "Bearer good") is None
+        down = True
+        for now in (100.0, 150.0, 4000.0):  # noqa: B007 - the clock reads it
+            assert await guard("/metrics", "Bearer good") is None
+            denied = await guard("/metrics", "Bearer unseen")
+            assert denied is not None
+            assert denied.status == 500
+        told = [record.message for record in caplog.records if "whoever was allowed last still is" in record.message]
+        assert len(told) == 1
+
+
 async def test_who_shows_no_token_is_not_looked_up(tmp_path: Path) -> None:
     async with guarded(tmp_path) as (url, fake), aiohttp.ClientSession() as session:
         async with session.get(f"{url}/metrics"):

@@ -85,7 +85,10 @@ def test_every_flag_of_later_releases_is_known_or_refused_for_a_reason() -> None
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("--endpoint-selector", "app=x"), "--endpoint-selector: 'app=x' is not done here: remove it"),
+        (
+            ("--endpoint-selector", "app=x"),
+            "--endpoint-selector: pickers without an InferencePool are not built: create one with this selector as its",
+        ),
         (("--model-server-metrics-scheme", "https"), "is not done here: write http or remove it"),
         (("-destinationEndpointHintKey", "x"), "write x-gateway-destination-endpoint or remove it"),
         (("--disable-endpoint-subset-filter",), "--disable-endpoint-subset-filter: is not done here: remove it"),
@@ -102,6 +105,20 @@ def test_what_cannot_be_done_is_refused_with_the_way_out(args: tuple[str, ...], 
     result = CliRunner().invoke(app, ["epp", *args], env={"COLUMNS": "200"})
     assert result.exit_code == 2
     assert said in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("-v=4", ["-v", "4"]), ("-v=", ["-v", ""]), ("-s=true", ["-s"]), ("-s=false", []), ("-v4", ["-v4"])],
+)
+def test_a_flag_of_one_letter_may_have_its_value_after_an_equals_sign(written: str, read: list[str]) -> None:
+    assert translate([written], {**FLAGS, "-s": False}).args == read
+
+
+def test_verbosity_as_go_writes_it_reaches_the_picker() -> None:
+    assert parse("-v=4").verbosity == 4
+    assert parse("--v=4").verbosity == 4
+    assert parse("--v", "4").verbosity == 4
 
 
 def test_a_value_is_never_taken_for_a_flag() -> None:

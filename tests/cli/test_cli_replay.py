@@ -99,10 +99,19 @@ def test_notes_of_a_trace_are_shown(tmp_path: Path) -> None:
         (["--engine", "llama"], "--engine 'llama' may be llama-3.1-8b-a100 or"),
         (["--slo", "fast"], "slo 'fast': write it as ttft=2,tpot=0.05"),
         (["--ladder", "1,x"], "--ladder: 'x' is not a number"),
-        (["--ladder", "-1"], "--ladder: -1 is not a positive speed"),
+        (["--ladder", "-1"], "--ladder: -1 is not a speed from 0.001 to 1e+06"),
+        (["--ladder", "1e-300"], "--ladder: 1e-300 is not a speed from 0.001 to 1e+06"),
+        (["--ladder", "1e300"], "--ladder: 1e300 is not a speed from 0.001 to 1e+06"),
+        (["--slo", "ttft=inf"], "slo ttft: inf s is not positive and finite"),
+        (["--slo", "ttft=1,ttft=2"], "slo ttft is given twice"),
+        (["--scrape-interval", "inf"], "--scrape-interval: inf s is not positive and finite"),
+        (["--out", "/proc/self"], "--out /proc/self: "),
         (["--limit", "1", "--ladder", "1"], "--ladder: the trace has no rate"),
         (["--config", "missing.yaml"], "--config missing.yaml: No such file or directory"),
-        (["--block-tokens", "100"], "block_size: 16 tokens do not divide the trace's blocks of 100"),
+        (
+            ["--block-tokens", "100"],
+            "block_size: 16 tokens do not divide the trace's blocks of 100; --block-tokens must be",
+        ),
         (["--out", "/dev/null/here"], "--out /dev/null/here: Not a directory"),
     ],
 )
@@ -180,3 +189,44 @@ def test_ctrl_c_prints_what_is_done(tmp_path: Path) -> None:
     assert "stopped; 1 of 2 policies are done" in out
     assert "TTFT s p90" in out
     assert "Traceback" not in err
+
+
+def test_what_is_done_is_shown_even_where_it_cannot_be_written(trace: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "replay.json").mkdir(parents=True)
+    result = replay(trace, "--pool", 1, "--out", out)
+    assert result.exit_code == 2
+    assert "TTFT s p90" in result.stdout
+    assert f"signalbox replay: --out {out}/replay.json: Is a directory" in result.stderr
+
+
+def test_requests_of_one_moment_are_spread_unless_they_are_wanted_as_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "steps.jsonl"
+    lines = [f'{{"timestamp": {3000 * (n // 4)}, "input_length": 9, "output_length": 2}}\n' for n in range(40)]
+    path.write_text("".join(lines))
+    arrivals = {}
+    for option in ((), ("--as-recorded",)):
+        result = replay(path, "--pool", 1, "--out", tmp_path, *option)
+        assert result.exit_code == 0, result.output
+        assert ("40 requests share a moment" in result.stdout) == (not option)
+        rows = (tmp_path / "requests.csv").read_text().splitlines()[1:]
+        arrivals[option] = {row.split(",")[2] for row in rows}
+    assert (len(arrivals[()]), len(arrivals["--as-recorded",])) == (40, 10)
+
+
+def test_answers_in_one_piece(trace: Path) -> None:
+    assert replay(trace, "--pool", 1, "--unstreamed", 0.5).exit_code == 0
+    assert replay(trace, "--unstreamed", 1.5).exit_code == 2
+
+
+def test_stages_that_are_not_modelled_are_noted(trace: Path, tmp_path: Path) -> None:
+    config = tmp_path / "split.yaml"
+    profile = "{name: %s, plugins: [{pluginRef: queue-scorer, weight: 2}]}"
+    config.write_text(
+        "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
+        "plugins: [{type: queue-scorer}, {type: disagg-profile-handler}]\n"
+        f"schedulingProfiles: [{profile % 'prefill'}, {profile % 'decode'}]\n"
+    )
+    result = replay(trace, "--pool", 2, "--limit", 5, "--config", config)
+    assert result.exit_code == 0, result.output
+    assert "has 2 scheduling profiles" in result.output

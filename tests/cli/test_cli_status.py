@@ -11,10 +11,12 @@ import pytest
 import yaml
 from tests.cli.pickers import picker_process, write_source
 from tests.cli.test_cli_explain import CONFIG, asked, signalbox
+from tests.conftest import parsed
 
 from signalbox.cli.pool_page import MOST_LEFT_OUT, configuration_page, faults_of, pool_page
 from signalbox.cli.status import show
 from signalbox.director import guide_rules, policy_rules
+from signalbox.observability.refusals import Refusals
 from signalbox.pool import Pool
 from signalbox.scheduling import load_policy
 
@@ -40,6 +42,27 @@ def pod(name: str, ready: str, labels: dict[str, str]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "status": status}
 
 
+def test_a_model_whose_sessions_stay_says_by_which_header(capsys: pytest.CaptureFixture[str]) -> None:
+    pool = Pool("pool")
+    for name, targets in (("a", 2), ("b", 1)):
+        document = model(name, name)
+        document["metadata"]["annotations"] = {"signalbox.dev/sticky-header": " X-Session "}
+        document["spec"]["targetModels"] = document["spec"]["targetModels"][:targets]
+        pool.put(parsed(document))
+    models = {found["name"]: found for found in pool_page(pool, 0.0)["models"]}
+    assert models["a"]["sticky"] == "x-session"
+    assert models["b"]["sticky"] is None  # one target has nothing to decide
+    configuration = configuration_page(guide_rules(), "") | {"refused": []}
+    page = pool_page(pool, 0.0) | {"configuration": configuration, "refused": [], "decisions": None}
+    show(page, "http://here")
+    assert "; sticky by x-session" in " ".join(capsys.readouterr().out.split())
+
+
+async def scraped(server: str) -> str:
+    async with aiohttp.ClientSession() as session, session.get(f"{server}/metrics") as answer:
+        return await answer.text()
+
+
 async def test_everything_an_operator_asks_is_on_one_page(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", {"pod-0": "127.0.0.2"}, port=1)
     objects = [
@@ -56,8 +79,7 @@ async def test_everything_an_operator_asks_is_on_one_page(tmp_path: Path) -> Non
         server = f"http://127.0.0.1:{ready['metrics_port']}"
         done = await signalbox("status", "--server", server)
         page = json.loads((await signalbox("status", "--server", server, "--json")).out)
-        async with aiohttp.ClientSession() as session, session.get(f"{server}/metrics") as answer:
-            metrics = await answer.text()
+        metrics = await scraped(server)
     assert (done.status, done.err) == (0, "")
     for expected in (
         f"pool default/pool at {server}: 1 endpoint",
@@ -66,7 +88,7 @@ async def test_everything_an_operator_asks_is_on_one_page(tmp_path: Path) -> Non
         "  typo: label app is 'l'; the pool selects app=llm",
         "a-v1 90, a-v2 10",
         "Critical",
-        "InferenceModel b is not used: modelName 'm' belongs to the older a",
+        "InferenceModel default/b is not used: modelName 'm' belongs to the older default/a",
         "broken.yaml",
         "from --config-text",
         "profile default: filters reachable; scorers queue-scorer x 2, prefix-cache-scorer x 3; picker max-score-",
@@ -98,6 +120,25 @@ async def test_a_configuration_that_was_refused_is_told_until_it_is_mended(tmp_p
     assert "refused, the last good one is in force: " in text.out
     assert mended["configuration"]["refused"] == []
     assert {"name": "queue-scorer", "weight": 4.0} in mended["configuration"]["profiles"][0]["scorers"]
+
+
+async def test_what_was_refused_before_the_picker_could_see_it_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "refused.json"
+    file.write_text(Refusals(("all.yaml:7 InferenceModel/m: no",), ("all.yaml:9 ConfigMap/c: no",)).text())
+    async with asked(tmp_path, "--refused-file", str(file)) as picker:
+        page = await picker.json(command="status")
+        text = await picker.explain(command="status")
+        metrics = await scraped(picker.server)
+        file.write_text(Refusals().text())
+        mended = await picker.json(command="status")
+        quiet = await scraped(picker.server)
+    assert page["refused"] == ["all.yaml:7 InferenceModel/m: no"]
+    assert page["configuration"]["refused"] == ["all.yaml:9 ConfigMap/c: no"]
+    assert "refused, the guide's filter tree is in force: all.yaml:9 ConfigMap/c: no" in text.out
+    assert (mended["refused"], mended["configuration"]["refused"]) == ([], [])
+    for name, before in (("signalbox_refused_objects", 1.0), ("signalbox_configuration_refused", 1.0)):
+        assert f'{name}{{name="pool"}} {before}' in metrics
+        assert f'{name}{{name="pool"}} 0.0' in quiet
 
 
 async def test_a_pool_without_endpoints_is_said_and_gives_status_1(tmp_path: Path) -> None:
@@ -181,3 +222,14 @@ class TestPage:
         shown = capsys.readouterr().out
         assert "v1 1, v2 1 (held back)" in shown
         assert "InferenceModel default/m: target 'v2' gets no traffic" in shown
+
+    def test_that_no_target_is_loaded_anywhere_is_said(
+        self, build_pool: Any, objects: Any, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        pool = build_pool((0, 0, set()), resources=(objects.model("m", (("v2", 1),)),))
+        pool.catalogue.set_listed(frozenset({"v1"}))
+        page = pool_page(pool, 0.0)
+        rules = configuration_page(guide_rules(), "x") | {"refused": []}
+        show(page | {"configuration": rules, "refused": [], "decisions": None}, "http://h")
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "not loaded InferenceModel default/m: no target is loaded anywhere: requests get the" in shown

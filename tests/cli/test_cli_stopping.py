@@ -116,6 +116,41 @@ async def test_a_second_sigterm_stops_at_once(tmp_path: Path) -> None:
         assert await picker.ended() == 0
 
 
+async def test_a_delay_leaves_the_port_open_to_new_connections_while_health_says_not_serving(tmp_path: Path) -> None:
+    delayed = (PLAIN, "--drain-delay", "600", "--drain-seconds", "600")
+    async with with_a_request_under_way(tmp_path, *delayed) as (picker, call, health, address):
+        watch = health.unary_stream("/grpc.health.v1.Health/Watch")(b"")
+        assert await watch.read() != NOT_SERVING
+        picker.terminate()
+        assert await watch.read() == NOT_SERVING
+        pausing = await picker.logged("no longer serving; calls are still taken")
+        assert (pausing["seconds"], pausing["calls"]) == (600, 1)
+        async with channel_to(address) as another:
+            late = stream(another)()
+            heard = [answer for turn in DIALOGUE for answer in await say(late, turn)]
+            assert destination(heard) == "127.0.0.2:8000"
+            await late.done_writing()
+            assert await late.code() == grpc.StatusCode.OK
+        picker.terminate()  # a second one ends the delay, too
+        await picker.logged("asked to stop again: closing at once")
+        assert await call.code() != grpc.StatusCode.OK
+        assert await picker.ended() == 0
+
+
+async def test_after_the_delay_it_drains_as_it_does_without_one(tmp_path: Path) -> None:
+    delayed = (PLAIN, "--drain-delay", "100ms", "--drain-seconds", "600")
+    async with with_a_request_under_way(tmp_path, *delayed) as (picker, call, _, address):
+        picker.terminate()
+        draining = await picker.logged("draining")
+        assert draining["calls"] == 1
+        async with asyncio.timeout(10):
+            while not await refuses(address):
+                pass
+        await say(call, DIALOGUE[1])
+        call.cancel()
+        assert await picker.ended() == 0
+
+
 async def test_an_idle_picker_ends_without_waiting(tmp_path: Path) -> None:
     async with picker_process(write_source(tmp_path / "source"), "--drain-seconds", "600") as picker:
         ready = await picker.logged("endpoint picker ready")

@@ -70,6 +70,56 @@ async def test_a_token_file_that_was_rotated_is_read_again_within_the_request(tm
     assert fake.tokens[-1] == "Bearer new"
 
 
+PROGRAMS = {
+    "no JSON": "echo oops",
+    "no text": "printf '\\377\\376'",
+    "an error page": 'echo \'{"message": "login"}\'',
+    "no status": "echo '{\"status\": null}'",
+    "nothing": "true",
+    "a failure": "exit 3",
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=list(PROGRAMS))
+async def test_a_program_that_prints_no_token_is_a_failure_and_may_print_one_later(
+    tmp_path: Path, program: str
+) -> None:
+    script = tmp_path / "login"
+    script.write_text(f"#!/bin/sh\n{program}\n")
+    script.chmod(0o755)
+    exec_ = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": str(script)}
+    async with connected(tmp_path, hello, exec=exec_) as (api, fake):
+        with pytest.raises(Unreachable, match="login"):
+            await api.request("GET", "/")
+        with pytest.raises(Unreachable, match="login"):
+            async with api.stream("/", {}, 5.0):
+                raise AssertionError("never entered")
+        script.write_text('#!/bin/sh\necho \'{"status": {"token": "t"}}\'\n')
+        assert await api.request("GET", "/") == b"{}"
+    assert fake.tokens == ["Bearer t"]
+
+
+async def test_a_program_is_asked_again_when_its_token_is_refused(tmp_path: Path) -> None:
+    script = tmp_path / "login"
+    script.write_text(
+        f"#!/bin/sh\necho x >> {tmp_path}/runs\n"
+        + """echo '{"status": {"token": "'$(wc -l < """
+        + f"{tmp_path}/runs"
+        + """)'"}}'\n"""
+    )
+    script.chmod(0o755)
+
+    async def second(request: web.Request) -> web.Response:
+        return web.Response(text="{}") if request.headers["Authorization"] == "Bearer 2" else status(401)
+
+    exec_ = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": str(script)}
+    async with connected(tmp_path, second, exec=exec_) as (api, fake):
+        with pytest.raises(Refused, match="401"):
+            await api.request("GET", "/")
+        assert await api.request("GET", "/") == b"{}"
+    assert fake.tokens == ["Bearer 1", "Bearer 2"]
+
+
 async def test_a_kubeconfig_that_was_renewed_is_read_again_after_a_401(tmp_path: Path) -> None:
     async def check(request: web.Request) -> web.Response:
         return status(401) if request.headers["Authorization"] == "Bearer old" else web.Response(text="{}")

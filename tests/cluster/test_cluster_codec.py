@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.cluster.codec import Codec, Event, Lines, Unreadable
+from signalbox.bbr.cluster_models import ConfigMapRecord
+from signalbox.cluster.codec import Bookmark, Codec, Event, Lines, Unreadable
 from signalbox.cluster.errors import Refused
+from signalbox.sources.kubernetes.records import PodRecord, PolicyRecord
 
 
 class Meta(msgspec.Struct):
@@ -64,10 +67,20 @@ def test_an_event_holds_its_kind_and_object() -> None:
     assert event == Event("ADDED", Thing(Meta("a", "3")))
 
 
-def test_a_bookmark_has_no_name_to_speak_of() -> None:
-    event = CODEC.event(b'{"type":"BOOKMARK","object":{"metadata":{"name":"","resourceVersion":"9"}}}')
-    assert isinstance(event, Event)
-    assert event.item.version == "9"
+REAL_BOOKMARK = (
+    b'{"type":"BOOKMARK","object":{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"598",'
+    b'"creationTimestamp":null},"spec":{"containers":null},"status":{}}}'
+)
+"""As kube-apiserver 1.20 writes it: an empty object of its Go type, with nothing but a version."""
+
+
+@pytest.mark.parametrize(
+    "codec",
+    [CODEC, Codec(PodRecord), Codec(PolicyRecord), Codec(ConfigMapRecord)],
+    ids=["thing", "pod", "policy", "map"],
+)
+def test_a_bookmark_is_a_version_and_no_object(codec: Codec[Any]) -> None:
+    assert codec.event(REAL_BOOKMARK) == Bookmark("598")
 
 
 def test_an_error_event_is_the_failure_it_describes() -> None:
@@ -76,7 +89,16 @@ def test_an_error_event_is_the_failure_it_describes() -> None:
     assert failure.gone
 
 
-@pytest.mark.parametrize("line", [b"{", b"null", b'{"type":"ADDED"}', b'{"type":"ADDED","object":{"metadata":3}}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{",
+        b"null",
+        b'{"type":"ADDED"}',
+        b'{"type":"ADDED","object":{"metadata":3}}',
+        b'{"type":"BOOKMARK","object":{"metadata":{}}}',
+    ],
+)
 def test_what_is_no_event_is_unreadable(line: bytes) -> None:
     with pytest.raises(Unreadable, match="event:"):
         CODEC.event(line)

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 from aiohttp import web
 from tests.cluster.fake_api import connected, status
-from tests.cluster.test_cluster_codec import CODEC, Thing
+from tests.cluster.test_cluster_codec import CODEC, REAL_BOOKMARK, Thing
 
 from signalbox.cluster import Change, Collection, Follower, Phase, Put, Reflector
 
@@ -115,6 +115,20 @@ async def test_a_version_that_is_no_more_leads_to_a_list(tmp_path: Path, forgott
     script = Script([event("ADDED", "stale", 11)], forgotten, [event("ADDED", "c", 20), -1])
     follower, _ = await follow(tmp_path, script, {"a": "1", "b": "2", "c": "20"})
     assert follower.reflector.lists == 2
+
+
+async def test_a_bookmark_moves_the_version_on_and_costs_nothing(tmp_path: Path) -> None:
+    script = Script([REAL_BOOKMARK + b"\n"], [event("ADDED", "c", 600), -1])
+    follower, paths = await follow(tmp_path, script, {"a": "1", "b": "2", "c": "600"})
+    assert "resourceVersion=598" in paths[-1]
+    assert (follower.reflector.lists, follower.reflector.bookmarks, follower.reflector.problem) == (1, 1, "")
+
+
+async def test_forgotten_history_is_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    await follow(tmp_path, Script([410], [event("ADDED", "c", 20), -1]), {"a": "1", "b": "2", "c": "20"})
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
+    assert "resource is listed anew: the API server has no history that far back" in caplog.messages
 
 
 async def test_what_came_before_a_failure_in_the_same_chunk_counts(tmp_path: Path) -> None:

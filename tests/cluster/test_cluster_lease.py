@@ -126,6 +126,25 @@ async def test_giving_up_after_a_write_that_was_cut_off_looks_what_became_of_it(
         assert leases.holder == ""
 
 
+async def test_a_lease_whose_creation_was_cut_off_is_given_up_too(tmp_path: Path) -> None:
+    """SIGTERM while the first POST is under way: the server has done it, and nobody heard."""
+    leases, created, never = Leases(), asyncio.Event(), asyncio.Event()
+
+    async def slow(request: web.Request) -> web.Response:
+        answer = await leases(request)
+        if request.method == "POST":
+            created.set()
+            await never.wait()
+        return answer
+
+    async with connected(tmp_path, slow) as (api, _):
+        async with standing(api, "a") as first:
+            await created.wait()
+        assert leases.holder == "a"
+        await first.candidate.resign()
+        assert leases.holder == ""
+
+
 async def test_what_others_wrote_into_the_lease_besides_stays(tmp_path: Path) -> None:
     leases = Leases()
     leases.version = 1

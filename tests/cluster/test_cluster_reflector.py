@@ -13,18 +13,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from signalbox.cluster.errors import Refused, Unreachable
 from signalbox.cluster.reflector import (
     FIRST_PAUSE,
+    GONE_AFTER,
     HEALTHY_AFTER,
     LONGEST_PAUSE,
     PAGE,
+    REFUSALS,
     WATCH_SECONDS,
-    List,
-    Pause,
-    Phase,
-    Put,
     Reflector,
-    Removed,
-    Watch,
 )
+from signalbox.cluster.steps import List, Pause, Phase, Put, Removed, Watch
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,6 @@ def test_a_long_list_comes_in_pages_and_is_complete_with_the_last() -> None:
 def test_a_second_list_tells_only_what_differs() -> None:
     reflector = watched(Thing("same", "1"), Thing("changed", "2"), Thing("gone", "3"))
     reflector.failed(GONE, 101.0)
-    assert isinstance(reflector.step(), Pause)
     assert reflector.step() == List("", PAGE)
     changes = reflector.page([Thing("same", "1"), Thing("changed", "8"), Thing("new", "9")], "20", "")
     assert changes == [Put(Thing("changed", "8")), Put(Thing("new", "9")), Removed("gone")]
@@ -93,8 +89,8 @@ def test_events_change_objects_and_move_the_version_on() -> None:
     assert reflector.happened("MODIFIED", Thing("a", "12")) == [Put(Thing("a", "12"))]
     assert reflector.happened("DELETED", Thing("b", "13")) == [Removed("b")]
     assert reflector.happened("DELETED", Thing("never seen", "14")) == []
-    assert reflector.happened("BOOKMARK", Thing("", "20")) == []
-    assert reflector.events == 4
+    reflector.bookmarked("20")
+    assert (reflector.events, reflector.bookmarks) == (4, 1)
     reflector.failed(Unreachable("reset"), 101.0)
     reflector.step()
     step = reflector.step()
@@ -134,7 +130,7 @@ def test_pauses_double_up_to_a_bound_and_one_event_ends_them() -> None:
         assert longest / 2 <= step.seconds <= longest
     reflector.step()
     reflector.opened(200.0)
-    reflector.happened("BOOKMARK", Thing("", "11"))
+    reflector.bookmarked("11")
     reflector.failed(Unreachable("refused"), 201.0)
     step = reflector.step()
     assert isinstance(step, Pause)
@@ -201,23 +197,136 @@ def test_a_kind_that_is_not_installed_is_empty_and_asked_for_now_and_then() -> N
     assert reflector.phase is Phase.FOLLOWED
 
 
-def test_a_kind_that_is_uninstalled_takes_its_objects_with_it() -> None:
+def pause(reflector: Reflector[Thing]) -> float:
+    """The pause that comes next, in seconds; 0 for none."""
+    step = reflector.step()
+    return step.seconds if isinstance(step, Pause) else 0.0
+
+
+def test_an_outage_is_forgiven_once_a_list_or_a_watch_went_well() -> None:
+    for relisted in (True, False):
+        reflector = watched(Thing("a", "1"))
+        for failure in range(12):
+            reflector.failed(Unreachable("refused"), 200.0 + failure)
+        assert pause(reflector) > FIRST_PAUSE
+        if relisted:
+            reflector.unreadable("half a line", 300.0)
+            pause(reflector)
+            reflector.page([Thing("a", "1")], "20", "")
+        else:
+            reflector.opened(300.0)
+        reflector.failed(Unreachable("reset"), 300.5)
+        assert 0 < pause(reflector) <= 2 * FIRST_PAUSE
+
+
+def test_a_list_forgives_nothing_while_the_watches_after_it_come_to_nothing() -> None:
+    """As where list is allowed and watch is not: the server is not to be asked for everything twice a second."""
+    reflector = listed(Thing("a", "1"))
+    longest = 0.0
+    for _ in range(40):
+        match reflector.step():
+            case Pause(seconds):
+                longest = max(longest, seconds)
+            case List():
+                reflector.page([Thing("a", "1")], "10", "")
+            case Watch():
+                reflector.failed(Refused(403, "forbidden"), 101.0)
+    assert longest >= LONGEST_PAUSE / 2
+
+
+def test_a_watch_that_stood_for_long_is_not_punished_for_its_predecessors() -> None:
     reflector = watched(Thing("a", "1"))
-    reflector.failed(Refused(404, "page not found"), 101.0)
-    assert len(reflector) == 1
-    reflector.step()
-    assert isinstance(reflector.step(), List)
-    assert reflector.failed(Refused(404, "page not found"), 102.0) == [Removed("a")]
+    now = 100.0
+    for _ in range(10):
+        now += 60.0
+        reflector.unreadable("no event", now)
+        assert 0 < pause(reflector) <= FIRST_PAUSE
+        reflector.page([Thing("a", "1")], "10", "")
+        reflector.opened(now)
 
 
-def test_what_may_not_be_seen_any_more_stays_as_it_was_seen() -> None:
+def test_after_an_outage_forgotten_history_is_listed_at_once_and_is_no_problem() -> None:
+    reflector = watched(Thing("a", "1"))
+    for failure in range(12):
+        reflector.failed(Unreachable("refused"), 200.0 + failure)
+        pause(reflector)
+    assert reflector.failed(GONE, 240.0) == []
+    assert reflector.step() == List("", PAGE)
+    assert (reflector.problem, reflector.forgotten) == ("", 1)
+    assert reflector.stale_seconds(240.0) == 40.0
+    reflector.failed(Unreachable("not up yet"), 240.0)
+    assert 0 < pause(reflector) <= FIRST_PAUSE
+
+
+def test_a_server_that_forgets_what_it_has_just_said_is_given_time() -> None:
     reflector = watched(Thing("a", "1"))
     reflector.failed(GONE, 101.0)
-    reflector.step()
-    reflector.step()
-    assert reflector.failed(Refused(403, "forbidden"), 102.0) == []
+    reflector.page([Thing("a", "1")], "20", "")
+    reflector.failed(GONE, 101.0)
+    assert pause(reflector) > 0
+    assert isinstance(reflector.step(), List)
+
+
+def test_a_kind_that_is_uninstalled_takes_its_objects_with_it_once_that_is_sure() -> None:
+    reflector = watched(Thing("a", "1"))
+    reflector.failed(Refused(404, "page not found"), 110.0)  # of the watch
+    for now in (111.0, 112.0, 111.0 + GONE_AFTER - 0.1):
+        pause(reflector)
+        assert isinstance(reflector.step(), List)
+        assert reflector.failed(Refused(404, "page not found"), now) == []
+        assert reflector.phase is Phase.BROKEN
+    assert reflector.stale_seconds(120.0) == 10.0
+    assert reflector.failed(Refused(404, "page not found"), 111.0 + GONE_AFTER) == [Removed("a")]
+    assert str(reflector.phase) == Phase.ABSENT
+    assert reflector.stale_seconds(200.0) == 0
+
+
+@pytest.mark.parametrize("builtin", [False, True])
+def test_a_proxys_404_and_one_for_a_builtin_kind_take_nothing(builtin: bool) -> None:
+    reflector: Reflector[Thing] = Reflector(Random(0), builtin=builtin)
+    reflector.page([Thing("pool", "1")], "10", "")
+    reflector.opened(100.0)
+    for now in range(200, 400, 10):
+        assert reflector.failed(Refused(404, "<html>", genuine=builtin), float(now)) == []
+        pause(reflector)
+    assert len(reflector) == 1
+    assert reflector.stale_seconds(400.0) == 200.0
+
+
+def test_before_the_first_list_such_a_404_leaves_it_unknown() -> None:
+    reflector: Reflector[Thing] = Reflector(Random(0))
+    reflector.failed(Refused(404, "<html>", genuine=False), 1.0)
+    assert not reflector.listed
+    assert reflector.phase is Phase.STARTING
+
+
+def test_what_may_not_be_seen_any_more_stays_as_it_was_seen_and_is_stale() -> None:
+    reflector = watched(Thing("a", "1"))
+    reflector.failed(Refused(403, "forbidden"), 110.0)
+    pause(reflector)
+    reflector.failed(Refused(403, "forbidden"), 111.0)
+    pause(reflector)
+    assert isinstance(reflector.step(), List)
+    assert reflector.failed(Refused(403, "forbidden"), 112.0) == []
     assert reflector.phase is Phase.FORBIDDEN
     assert len(reflector) == 1
+    assert reflector.stale_seconds(1110.0) == 1000.0
+    reflector.page([Thing("a", "1")], "20", "")
+    reflector.opened(1200.0)
+    assert reflector.stale_seconds(1300.0) == 0
+
+
+def test_a_kind_never_seen_is_not_allowed_only_once_that_was_said_repeatedly() -> None:
+    reflector: Reflector[Thing] = Reflector(Random(0), absent_seconds=8.0)
+    for _ in range(REFUSALS - 1):
+        reflector.failed(Refused(403, "forbidden"), 1.0)
+        assert reflector.phase is Phase.FORBIDDEN
+        assert not reflector.listed
+        assert 0 < pause(reflector) <= 2 * FIRST_PAUSE
+    reflector.failed(Refused(403, "forbidden"), 3.0)
+    assert reflector.listed
+    assert pause(reflector) >= 6.0
+    assert reflector.stale_seconds(100.0) == 0, "there is nothing that could be out of date"
 
 
 def test_it_is_stale_from_the_break_to_the_next_watch() -> None:
@@ -297,7 +406,7 @@ class Following(RuleBasedStateMachine):
                 count -= 1
         if bookmark and self.position == max([self.position, *(version for version, _, _ in self.history)]):
             self.position = self.version
-            self.take(self.reflector.happened("BOOKMARK", Thing("", str(self.version))))
+            self.reflector.bookmarked(str(self.version))
 
     @rule(refuse=st.sampled_from([None, None, None, 500, 410, 429]))
     def go_on(self, refuse: int | None) -> None:
@@ -310,15 +419,13 @@ class Following(RuleBasedStateMachine):
             case List() if refuse:
                 self.reflector.failed(Refused(refuse, "no"), self.now)
             case List(more, limit):
-                names = sorted(self.objects)
-                start = int(more or 0)
+                names = [name for name in sorted(self.objects) if name > more]  # a page goes on behind a name
                 size = 2 if limit else len(names)
-                page = [Thing(name, self.objects[name]) for name in names[start : start + size]]
-                left = start + size < len(names)
+                page = [Thing(name, self.objects[name]) for name in names[:size]]
                 # A real server shows one version on all pages; here the later pages are as new as they are asked for,
                 # which is why the watch goes on from the version of the first.
-                self.listing = self.version if not start else self.listing
-                self.take(self.reflector.page(page, str(self.listing), str(start + size) if left else ""))
+                self.listing = self.version if not more else self.listing
+                self.take(self.reflector.page(page, str(self.listing), names[size - 1] if names[size:] else ""))
             case Watch(version, _) if refuse or int(version) < self.forgotten:
                 self.reflector.failed(GONE if int(version) < self.forgotten else Refused(refuse or 500, ""), self.now)
             case Watch(version, _):

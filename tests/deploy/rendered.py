@@ -31,6 +31,7 @@ from signalbox.resources import Origin, parse_resource
 
 ROOT = Path(__file__).parents[2]
 KUSTOMIZE = ROOT / "deploy" / "kustomize"
+COMPONENTS = sorted(path.name for path in (KUSTOMIZE / "components").iterdir())
 CHART = ROOT / "deploy" / "helm" / "signalbox"
 
 Object = dict[str, Any]
@@ -65,6 +66,18 @@ def kustomized(*path: str) -> list[Object]:
     if kubectl is None:
         pytest.skip("kubectl is not installed: its kustomize renders deploy/kustomize")
     return _documents(kubectl, "kustomize", str(KUSTOMIZE.joinpath(*path)))
+
+
+def with_components(directory: Path, *names: str, **more: Any) -> list[Object]:
+    """The picker with these components; ``more`` are fields of the overlay."""
+    directory.mkdir()
+    kustomization = {
+        "resources": ["../kustomize/epp"],
+        "components": [f"../kustomize/components/{name}" for name in names],
+        **more,
+    }
+    (directory / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return kustomized(str(directory))
 
 
 def helm() -> str:

@@ -37,8 +37,11 @@ EVERYTHING = (
     "modelServer.enabled=true", 'modelServer.env=[{"name": "HF_HOME", "value": "/data"}]',
     'modelServer.nodeSelector={"gpu": "yes"}', 'modelServer.tolerations=[{"key": "k", "operator": "Exists"}]',
     "modelServer.loraSyncer.enabled=true", 'modelServer.loraSyncer.config={"name": "adapters", "port": 8000}',
-    "bodyBasedRouter.enabled=true",
+    "bodyBasedRouter.enabled=true", 'networkPolicy.gatewayCIDRs=["192.0.2.0/24", "2001:db8::/32"]',
 )  # fmt: skip
+
+
+AUTH = "models-llm-epp-metrics-auth"
 
 
 def picker(objects: list[Object]) -> tuple[Object, Object]:
@@ -65,8 +68,8 @@ def test_every_object_is_valid_with_each_value_and_with_all(chosen: tuple[str, .
 
 def test_what_is_installed_by_default() -> None:
     assert kinds(templated()) == {
-        "InferencePool": 1, "ServiceAccount": 1, "Role": 1, "RoleBinding": 1, "ClusterRole": 1,
-        "ClusterRoleBinding": 1, "ConfigMap": 1, "Service": 1, "Deployment": 1,
+        "InferencePool": 1, "ServiceAccount": 1, "Role": 1, "RoleBinding": 1, "ClusterRole": 2,
+        "ClusterRoleBinding": 2, "ConfigMap": 1, "Service": 1, "Deployment": 1,
     }  # fmt: skip
 
 
@@ -77,7 +80,8 @@ def test_the_picker_starts_with_its_arguments(chosen: tuple[str, ...]) -> None:
     options = parse(*container["args"][1:])
     assert (options.pool_name, options.pool_namespace) == ("llm", "models")
     assert options.leader_election is bool(chosen)
-    assert options.drain_seconds == pod["terminationGracePeriodSeconds"] - 10
+    assert options.drain_delay > 0
+    assert options.drain_delay + options.drain_seconds + 15 == pod["terminationGracePeriodSeconds"]
     mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
     assert options.config_file is not None
     assert str(options.config_file.parent) in mounted
@@ -115,14 +119,14 @@ def test_several_pickers_elect_a_leader_by_a_lease_of_their_own() -> None:
     leases = [rule for rule in rules(objects, "Role") if rule["resources"] == ["leases"]]
     assert [rule["verbs"] for rule in leases] == [["create"], ["get", "update"]]
     assert leases[1]["resourceNames"] == [lease_name("models", "llm")]
-    assert only(objects, "PodDisruptionBudget")["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+    assert kinds(objects)["PodDisruptionBudget"] == 0, "of one ready pod it would never let that one go"
 
 
 def test_several_pickers_may_all_be_asked_instead() -> None:
     objects = templated("picker.replicas=3", "picker.leaderElection=false")
     assert not [rule for rule in rules(objects, "Role") if rule["resources"] == ["leases"]]
     assert not parse(*picker(objects)[1]["args"][1:]).leader_election
-    assert "unhealthyPodEvictionPolicy" not in only(objects, "PodDisruptionBudget")["spec"]
+    assert only(objects, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
 
 
 def test_one_picker_needs_no_budget_and_no_lease() -> None:
@@ -202,13 +206,68 @@ def test_body_based_routing_starts_with_its_arguments_and_the_rights_of_the_kust
     pod = only(objects, "Deployment", "llm-bbr")["spec"]["template"]["spec"]
     options = parse_bbr(*pod["containers"][0]["args"][1:])
     assert (options.streaming, options.namespace) == (True, "models")
+    assert options.metrics_endpoint_auth is None, "as is usual in a cluster: guarded"
+    assert options.drain_delay + options.drain_seconds + 15 == pod["terminationGracePeriodSeconds"]
+    assert "llm-bbr" in {each["name"] for each in only(objects, "ClusterRoleBinding", AUTH)["subjects"]}
     assert only(objects, "Role", pod["serviceAccountName"])["rules"] == only(kustomized("bbr"), "Role")["rules"]
+
+
+def test_body_based_routing_has_budget_monitor_and_policy_as_the_picker_has() -> None:
+    chosen = ("bodyBasedRouter.enabled=true", "metrics.serviceMonitor.enabled=true", "networkPolicy.enabled=true")
+    objects = templated(*chosen)
+    assert only(objects, "PodDisruptionBudget", "llm-bbr")["spec"]["maxUnavailable"] == 1
+    monitor = only(objects, "ServiceMonitor", "llm-bbr")["spec"]
+    service = only(objects, "Service", "llm-bbr")
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["endpoints"][0]["port"] in [port["name"] for port in service["spec"]["ports"]]
+    assert "authorization" in monitor["endpoints"][0]
+    let_in = [rule["ports"][0]["port"] for rule in only(objects, "NetworkPolicy", "llm-bbr")["spec"]["ingress"]]
+    assert let_in == [9004, 9005, 9090]
+    assert kinds(templated("bodyBasedRouter.enabled=true", "bodyBasedRouter.replicas=1"))["PodDisruptionBudget"] == 0
+
+
+@pytest.mark.parametrize(
+    ("chosen", "peers"),
+    [
+        ((), [{"namespaceSelector": {}}]),
+        (
+            ('networkPolicy.gatewayCIDRs=["192.0.2.0/24"]',),
+            [{"namespaceSelector": {}}, {"ipBlock": {"cidr": "192.0.2.0/24"}}],
+        ),
+        (
+            ('networkPolicy.gatewayNamespaces={"gateway": "yes"}', 'networkPolicy.gatewayCIDRs=["2001:db8::/32"]'),
+            [
+                {"namespaceSelector": {"matchLabels": {"gateway": "yes"}}},
+                {"ipBlock": {"cidr": "2001:db8::/32"}},
+            ],
+        ),
+    ],
+)
+def test_gateways_may_be_pods_or_addresses(chosen: tuple[str, ...], peers: list[Object]) -> None:
+    objects = templated("networkPolicy.enabled=true", "bodyBasedRouter.enabled=true", *chosen)
+    for name in ("llm-epp", "llm-bbr"):
+        assert only(objects, "NetworkPolicy", name)["spec"]["ingress"][0]["from"] == peers
+
+
+def test_a_new_chart_version_does_not_change_the_pods() -> None:
+    for each in templated(*EVERYTHING):
+        if each["kind"] == "Deployment":
+            assert "helm.sh/chart" in each["metadata"]["labels"]
+            assert "helm.sh/chart" not in each["spec"]["template"]["metadata"]["labels"]
+
+
+def test_servers_are_of_a_version_have_no_token_and_the_syncer_has_bounds() -> None:
+    pod = only(templated(*EVERYTHING), "Deployment", "llm")["spec"]["template"]["spec"]
+    assert not pod["containers"][0]["image"].endswith(":latest")
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["initContainers"][0]["resources"]["limits"]["memory"]
 
 
 def test_body_based_routing_without_base_models_has_no_rights_at_all() -> None:
     objects = templated("bodyBasedRouter.enabled=true", "bodyBasedRouter.baseModels=false")
     pod = only(objects, "Deployment", "llm-bbr")["spec"]["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False
+    assert parse_bbr(*pod["containers"][0]["args"][1:]).metrics_endpoint_auth is False, "it has no token to ask with"
     assert [each["metadata"]["name"] for each in objects if each["kind"] == "Role"] == ["llm-epp"]
 
 
@@ -222,6 +281,7 @@ def test_body_based_routing_without_base_models_has_no_rights_at_all() -> None:
         ("inferencePool.targetPorts=[]", "targetPorts"),
         ("inferencePool.targetPorts=[70000]", "targetPorts"),
         ('inferencePool.name="Not_A_Name"', "name"),
+        ('networkPolicy.gatewayCIDRs=["gateway.example"]', "gatewayCIDRs"),
         ("modelServer={\"enabled\": true, \"loraSyncer\": {\"enabled\": true}}", "loraSyncer.config is empty"),
     ],
 )  # fmt: skip

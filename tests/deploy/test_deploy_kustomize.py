@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -10,26 +10,24 @@ import pytest
 import yaml
 from tests.cli.body_routers import parse as parse_bbr
 from tests.cli.pickers import parse
-from tests.deploy.rendered import CLUSTER_WIDE, KUSTOMIZE, ROOT, Object, check, containers, kinds, kustomized, only
+from tests.deploy.rendered import (
+    CLUSTER_WIDE,
+    COMPONENTS,
+    ROOT,
+    Object,
+    check,
+    containers,
+    kinds,
+    kustomized,
+    only,
+    with_components,
+)
 
 from signalbox.cluster.lease import lease_name
 from signalbox.scheduling import load_policy
 from signalbox.sources.kubernetes.kinds import POLICIES, POOLS
 
-COMPONENTS = sorted(path.name for path in (KUSTOMIZE / "components").iterdir())
 EVERYTHING = [("epp",), ("bbr",), ("overlays", "get-started")]
-
-
-def with_components(directory: Path, *names: str, **more: str) -> list[Object]:
-    """The picker with these components; ``more`` are fields of the overlay."""
-    directory.mkdir()
-    kustomization = {
-        "resources": ["../kustomize/epp"],
-        "components": [f"../kustomize/components/{name}" for name in names],
-        **more,
-    }
-    (directory / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    return kustomized(str(directory))
 
 
 @pytest.mark.parametrize("path", EVERYTHING, ids="/".join)
@@ -101,7 +99,8 @@ def test_the_picker_starts_with_its_arguments_and_finds_what_they_name(path: tup
     pool = only(objects, "InferencePool")
     assert options.pool_name == pool["metadata"]["name"]
     assert options.config_file == Path("/config/epp.yaml")
-    assert options.drain_seconds < pod["terminationGracePeriodSeconds"]
+    assert options.drain_delay > 0, "gateways go on asking until they hear that it goes"
+    assert options.drain_delay + options.drain_seconds + 15 <= pod["terminationGracePeriodSeconds"]
     mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     config_map = only(objects, "ConfigMap", volumes[mounts["/config"]]["configMap"]["name"])
@@ -112,9 +111,13 @@ def test_the_picker_starts_with_its_arguments_and_finds_what_they_name(path: tup
 
 
 def test_body_based_routing_starts_with_its_arguments() -> None:
-    (container,) = only(kustomized("bbr"), "Deployment")["spec"]["template"]["spec"]["containers"]
+    pod = only(kustomized("bbr"), "Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["livenessProbe"]["grpc"]["service"] == "liveness", "without ConfigMaps it waits, and is not killed"
     options = parse_bbr(*container["args"][1:])
     assert options.streaming
+    assert options.drain_delay > 0
+    assert options.drain_delay + options.drain_seconds + 15 <= pod["terminationGracePeriodSeconds"]
     assert {port["containerPort"] for port in container["ports"]} == {
         options.grpc_port, options.health_port, options.metrics_port,
     }  # fmt: skip
@@ -126,13 +129,6 @@ def test_body_based_routing_may_follow_config_maps_and_nothing_else() -> None:
     assert only(objects, "Role")["rules"] == [expected]
     pod = only(objects, "Deployment")["spec"]["template"]["spec"]
     assert only(objects, "RoleBinding")["subjects"][0]["name"] == pod["serviceAccountName"]
-
-
-@pytest.fixture
-def scratch(tmp_path: Path) -> Path:
-    """A directory for an overlay: kustomize takes relative paths only, so it holds a copy of ours."""
-    shutil.copytree(KUSTOMIZE, tmp_path / "kustomize")
-    return tmp_path / "overlay"
 
 
 @pytest.mark.parametrize(
@@ -166,8 +162,30 @@ def test_high_availability_elects_a_leader_and_may_write_its_lease_and_no_other(
             "verbs": ["get", "update"],
         },
     ]
-    budget = only(objects, "PodDisruptionBudget")["spec"]
-    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+    assert kinds(objects)["PodDisruptionBudget"] == 0, "of one ready pod it would never let that one go"
+
+
+def test_status_and_explain_may_be_asked_with_the_pods_own_token(scratch: Path) -> None:
+    objects = kustomized("epp")
+    (rule,) = only(objects, "ClusterRole", "llm-epp-viewer")["rules"]
+    assert rule == {"nonResourceURLs": ["/metrics", "/debug/pool", "/debug/decisions"], "verbs": ["get"]}
+    (subject,) = only(objects, "ClusterRoleBinding", "llm-epp-viewer")["subjects"]
+    pod = only(objects, "Deployment")["spec"]["template"]["spec"]
+    assert subject["name"] == pod["serviceAccountName"]
+
+
+def test_the_adapters_rules_serve_each_metric_the_autoscaler_asks_for_once_however_many_pickers(scratch: Path) -> None:
+    autoscaler = only(with_components(scratch, "autoscaling"), "HorizontalPodAutoscaler")
+    rules = yaml.safe_load((ROOT / "deploy/prometheus-adapter.yaml").read_text())["rules"]["external"]
+    queries = {rule["seriesQuery"]: rule["metricsQuery"] for rule in rules}
+    for metric in autoscaler["spec"]["metrics"]:
+        (query,) = [
+            query
+            for series, query in queries.items()
+            if re.search(re.findall(r'__name__=~?"([^"]+)"', series)[0], metric["external"]["metric"]["name"])
+        ]
+        assert query.startswith("max("), "every picker reports the same mean"
+        assert query.endswith("by (name)")
 
 
 def test_autoscaling_asks_for_metrics_that_the_picker_has(scratch: Path) -> None:
@@ -202,7 +220,9 @@ def test_the_overlay_is_the_walk_through_with_our_images() -> None:
     theirs = next(each for each in guides if each["kind"] == "Deployment")["spec"]["template"]["spec"]
     (syncer,) = ours.pop("initContainers")
     (replaced,) = theirs.pop("initContainers")
+    assert ours.pop("automountServiceAccountToken") is False, "nothing in it asks the API server"
     assert ours == theirs, "the servers are the guide's own"
+    assert syncer["resources"]["limits"]["memory"]
     assert syncer["restartPolicy"] == "Always", "a native sidecar"
     assert (syncer["args"], syncer["env"]) == (["lora-syncer"], replaced["env"])
     assert syncer["volumeMounts"] == replaced["volumeMounts"]

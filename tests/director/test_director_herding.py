@@ -107,3 +107,34 @@ def test_arrivals_stay_spread_while_earlier_ones_end_unseen_by_any_scrape(object
         director.finish(ticket, 0.0, outcome="cancelled", status=None)
     assert not pool.columns.inflight.any()
     assert not pool.columns.context_tokens.any()
+
+
+def equal(director: Director, count: int, subset: tuple[str, ...] | None) -> Counter[str]:
+    return Counter(send(director, 0, subset=subset).endpoint.pod for _ in range(count))
+
+
+def test_equal_prompts_that_arrive_together_go_to_one_endpoint_where_prefixes_weigh_most(objects: Any) -> None:
+    """The reference's weights: 3 for the prefix on one side, 2 for the queue and 2 for the KV cache on the other."""
+    pool = idle(objects, KNOWN)
+    decoders = tuple(e.address for e in pool.endpoints if e.pod.startswith("decode"))
+    director = Director(pool, rules("reference-default", pool), rng=random.Random(3))
+    assert list(equal(director, ARRIVALS, decoders).values()) == [ARRIVALS]
+
+
+def test_they_do_so_until_its_kv_cache_is_half_full(objects: Any) -> None:
+    pool = idle(objects, Readings(waiting=0, running=0, kv_usage=0.0, block_size=16, kv_blocks=1000))
+    decoders = tuple(e.address for e in pool.endpoints if e.pod.startswith("decode"))
+    director = Director(pool, rules("reference-default", pool), rng=random.Random(3))
+    counts = equal(director, ARRIVALS, decoders)
+    assert len(counts) > 1
+    (fullest, _), *_ = counts.most_common(1)
+    (row,) = [endpoint.row for endpoint in pool.endpoints if endpoint.pod == fullest]
+    assert 0.4 < pool.columns.kv(pool.rows).max() < 0.7, pool.columns.kv(pool.rows)
+    assert pool.columns.inflight[row] < ARRIVALS / 2
+
+
+def test_equal_prompts_spread_where_nothing_looks_at_prefixes(objects: Any) -> None:
+    pool = idle(objects, KNOWN)
+    decoders = tuple(e.address for e in pool.endpoints if e.pod.startswith("decode"))
+    director = Director(pool, rules("guide", pool), rng=random.Random(3))
+    assert set(equal(director, ARRIVALS, decoders).values()) == {25}

@@ -7,8 +7,19 @@ from typing import Any
 
 import pytest
 
-from signalbox.director import Arrival, Director, Refusal, Refused, Routed, Ticket, guide_rules, policy_rules
+from signalbox.director import (
+    Arrival,
+    Completion,
+    Director,
+    Refusal,
+    Refused,
+    Routed,
+    Ticket,
+    guide_rules,
+    policy_rules,
+)
 from signalbox.director.arrival import refuse
+from signalbox.director.events import SilentObserver
 from signalbox.pool import Columns, Pool, Rows
 from signalbox.scheduling import Cycle, Decision, load_policy
 
@@ -163,3 +174,18 @@ def test_what_the_transport_refuses_by_itself_is_noted_too(build_pool: Any, jour
     assert director.turn_away(Arrival(COMPLETIONS, None, "r-1"), refusal, 3.0) is refusal
     if journal is not None:
         assert [(found.request_id, found.status) for found in journal.refusals] == [("r-1", 413)]
+
+
+def test_an_observer_that_fails_does_not_keep_the_end_from_the_journal(build_pool: Any) -> None:
+    class Failing(SilentObserver):
+        def finished(self, ticket: Ticket, completion: Completion, now: float) -> None:
+            raise OverflowError("too many tokens")
+
+    notes = Notes()
+    director = Director(build_pool((0, 0, set())), guide_rules(), observer=Failing(), journal=notes)
+    outcome = director.arrive(arrival(), 3.0)
+    assert isinstance(outcome, Routed)
+    assert outcome.ticket is not None
+    with pytest.raises(OverflowError):
+        director.finish(outcome.ticket, 5.0, outcome="complete", status=200)
+    assert [ticket.finished_at for ticket in notes.ended] == [5.0]

@@ -161,3 +161,36 @@ def test_admission_looks_at_those_that_have_the_model(build_pool: Any, objects: 
     body = b'{"model": "a", "prompt": "x"}'
     assert isinstance(to.arrive(Arrival("/v1/completions", body, objective="batch"), 1.0), Refused)
     assert isinstance(to.arrive(Arrival("/v1/completions", body.replace(b'"a"', b'"base"')), 1.0), Routed)
+
+
+@pytest.mark.parametrize("configuration", [None, ""], ids=["guide", "default configuration"])
+@pytest.mark.parametrize("targets", [(("v2", 100),), (("v2", 50), ("v3", 50))], ids=["one target", "two targets"])
+def test_flipping_everything_to_adapters_that_are_not_loaded_fails_no_request(
+    build_pool: Any, objects: Any, configuration: str | None, targets: tuple[tuple[str, int], ...]
+) -> None:
+    """Servers answer 404 for what they have not loaded; they load the new adapters one after another."""
+    pool = build_pool(*[(0, 0, set())] * 4, resources=(objects.model("m", (("v1", 100),)),))
+    has = {endpoint.address: {"v1"} for endpoint in pool.endpoints}
+    to = director(pool, configuration)
+    for endpoint in pool.endpoints:
+        lists(pool, endpoint, "v1")
+    statuses: Counter[tuple[str, int]] = Counter()
+
+    def ask(count: int) -> None:
+        for _ in range(count):
+            ticket = send(to)
+            status = 200 if ticket.target in has[ticket.endpoint.address] else 404
+            statuses[ticket.target, status] += 1
+            answer(to, ticket, status)
+
+    ask(10)
+    pool.put(objects.model("m", targets))
+    ask(100)
+    assert statuses == {("v1", 200): 110}
+    for endpoint in pool.endpoints:
+        loaded = [name for name, _ in targets]
+        has[endpoint.address] |= {*loaded}
+        lists(pool, endpoint, "v1", *loaded)
+        ask(100)
+    assert {status for _, status in statuses} == {200}
+    assert statuses["v1", 200] == 110

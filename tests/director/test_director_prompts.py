@@ -53,7 +53,7 @@ def stages(objects: Any) -> Pool:
     return pool
 
 
-@pytest.mark.parametrize("kind", ["image_url", "input_audio", "video_url", "input_image", "image"])
+@pytest.mark.parametrize("kind", ["image_url", "input_audio", "video_url", "input_image", "image", "audio_url"])
 def test_media_in_a_body_are_seen_by_a_policy_that_asks(stages: Pool, kind: str) -> None:
     outcome = routed(direct(stages, ENCODING), chat([{"type": "text", "text": "x"}, {"type": kind, kind: {}}]))
     assert outcome.headers == {"x-encoder-hosts-ports": "10.0.0.2:8000"}
@@ -61,13 +61,16 @@ def test_media_in_a_body_are_seen_by_a_policy_that_asks(stages: Pool, kind: str)
 
 def test_a_prompt_of_text_is_not_multimodal(stages: Pool) -> None:
     assert routed(direct(stages, ENCODING), chat("an image_url of sorts")).headers == {}
+    tools = b'"tools": [{"type": "function", "function": {"name": "image"}}], "messages"'
+    body = chat("hi").replace(b'"messages"', tools)
+    assert routed(direct(stages, ENCODING), body).headers == {}
 
 
 @pytest.mark.parametrize("configuration", [None, "", UNREAD], ids=["guide", "default", "passthrough"])
 def test_a_policy_that_does_not_ask_has_no_body_searched(
     build_pool: Any, monkeypatch: pytest.MonkeyPatch, configuration: str | None
 ) -> None:
-    monkeypatch.setattr(director_module, "_MEDIA", (None,))  # which nothing can be searched for
+    monkeypatch.setattr(director_module, "holds_media", None)  # whoever searches fails
     assert routed(direct(build_pool((0, 0, set())), configuration), chat("x")).ticket is not None
     with pytest.raises(TypeError):
         routed(direct(build_pool((0, 0, set())), ENCODING), chat("x"))

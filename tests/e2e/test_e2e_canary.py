@@ -33,3 +33,24 @@ async def test_weights_before_the_adapter_fail_no_request(tmp_path: Path) -> Non
         since = load.models - before
     assert load.failures == []
     assert since["food-review-2"] / since.total() == pytest.approx(0.1, abs=0.02)
+
+
+async def test_a_flip_of_everything_before_the_adapter_fails_no_request(tmp_path: Path) -> None:
+    manifests = copy_example(tmp_path / "manifests")
+    model = manifests / "02-inferencemodel.yaml"
+    async with running_up(tmp_path / "state", str(manifests), "--speed", "50") as up, Load(up) as load:
+        await load.more(200)
+        flipped = model.read_text().replace("name: food-review-1", "name: food-review-2")
+        assert flipped != model.read_text()
+        save(model, flipped)
+        await load.more(2000)
+        assert set(load.models) == {"food-review-1"}
+        save(manifests / "01-gpu-deployment.yaml", (STEPS / "step-2-adapters.yaml").read_text())
+
+        async def the_new_one_serves() -> bool:
+            before = Counter(load.models)
+            await load.more(50)
+            return set(load.models - before) == {"food-review-2"}
+
+        await up.until(the_new_one_serves)
+    assert load.failures == []

@@ -69,6 +69,7 @@ class Gateway:
         self.pool = pool
         self.completions = Completions()
         director = Director(pool, guide_rules(), rng=random.Random(1), observer=self.completions)
+        self.director = director
         self.call = FakeCall()
         self.exchange = Exchange(self.call, director, lambda: 1.0, Terms(**terms))
         self.phase_first = True

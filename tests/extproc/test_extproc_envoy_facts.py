@@ -134,6 +134,23 @@ async def test_without_mode_override_a_streamed_body_that_comes_in_pieces_is_ref
         seen.set()
 
 
+@pytest.mark.parametrize("front", [REQUEST["BUFFERED_PARTIAL"], REQUEST["STREAMED"], NO_OVERRIDE], ids=lambda f: f.id)
+async def test_whole_json_at_the_beginning_of_a_longer_body_is_not_taken_for_all_of_it(
+    front: Front, fronts: Fronts
+) -> None:
+    seen = asyncio.Event()
+
+    async def padded() -> AsyncIterator[bytes]:
+        yield BODY + b" " * (2 << 20)
+        await asyncio.wait_for(seen.wait(), 10)
+        yield b'{"model": "unseen"}'
+
+    async with fronts.client.post(fronts.url(front, "/v1/completions"), data=padded()) as answer:
+        assert answer.status == 413
+        seen.set()
+    await fronts.pickers["plaintext"].settled()
+
+
 # ---- trailers
 
 
@@ -143,7 +160,18 @@ def chunked(body: bytes) -> bytes:
     return head + (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + b"0\r\nx-signature: 1\r\n\r\n"
 
 
-@pytest.mark.parametrize("front", [*REQUEST.values(), *TRAILERS.values()], ids=lambda front: front.id)
+WITH_TRAILERS = [*REQUEST.values(), *TRAILERS.values()]
+IN_PART = ("BUFFERED_PARTIAL", "STREAMED")
+
+
+@pytest.mark.parametrize("front", [f for f in WITH_TRAILERS if f.request in IN_PART], ids=lambda front: front.id)
+async def test_trailers_look_like_a_body_cut_short_where_envoy_may_cut_it(front: Front, fronts: Fronts) -> None:
+    answer = await fronts.send(front, chunked(BODY))
+    assert answer.startswith(b"HTTP/1.1 413 "), answer
+    await fronts.pickers["plaintext"].settled()
+
+
+@pytest.mark.parametrize("front", [f for f in WITH_TRAILERS if f.request not in IN_PART], ids=lambda front: front.id)
 async def test_a_request_with_trailers_is_routed_like_any_other(front: Front, fronts: Fronts) -> None:
     answer = await fronts.send(front, chunked(BODY))
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer

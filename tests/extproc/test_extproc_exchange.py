@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -23,7 +24,9 @@ from tests.extproc.one_gateway import (
     request_body,
 )
 
+from signalbox.director import policy_rules
 from signalbox.pool import Pool
+from signalbox.scheduling import load_policy
 
 
 class TestFullDuplex:
@@ -172,13 +175,24 @@ def test_a_gateway_that_streams_bodies_is_asked_to_buffer(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("mode", [BUFFERED, BUFFERED_PARTIAL, STREAMED])
-def test_a_body_that_trailers_follow_is_as_whole_as_any(pool: Pool, mode: int) -> None:
+def test_a_body_that_trailers_follow_is_whole_where_its_length_or_the_mode_says_so(pool: Pool, mode: int) -> None:
     gateway = Gateway(pool, mode, STREAMED)
-    gateway.headers()
-    (body,) = gateway.body(request_body("my-model"), end=False)
+    whole = request_body("my-model")
+    gateway.headers(extra={} if mode == BUFFERED else {"content-length": str(len(whole))})
+    (body,) = gateway.body(whole, end=False)
     assert in_metadata(body).startswith("192.168.1.2:8000")
     (trailers,) = gateway.say(request_trailers=ext_proc.HttpTrailers())
     assert trailers.WhichOneof("response") == "request_trailers"
+
+
+@pytest.mark.parametrize("announced", ["", "1", "100000", "9" * 20, "-1"])
+@pytest.mark.parametrize("mode", [BUFFERED_PARTIAL, STREAMED])
+def test_a_beginning_is_not_taken_for_a_body_because_it_is_json(pool: Pool, mode: int, announced: str) -> None:
+    gateway = Gateway(pool, mode, STREAMED)
+    first = gateway.headers(extra={"content-length": announced} if announced else {})
+    answers = first if len(announced) == 20 else gateway.body(request_body("my-model") + b" " * 1000, end=False)
+    assert answers[-1].immediate_response.status.code == 413
+    assert pool.columns.inflight.sum() == 0
 
 
 @pytest.mark.parametrize("mode", [BUFFERED_PARTIAL, STREAMED])
@@ -354,3 +368,43 @@ def test_bytes_that_are_no_message_end_the_stream_and_nothing_else(data: bytes) 
     gateway.exchange.message(data)
     assert gateway.call.status in (None, 3)
     assert pool.columns.inflight.sum() == 0
+
+
+@pytest.mark.parametrize(("number", "named"), [(0, "the choice"), (1, "the fallback")])
+def test_the_session_token_in_the_answer_names_who_served(pool: Pool, number: int, named: str) -> None:
+    gateway = Gateway(pool)
+    text = (
+        "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
+        "plugins: [{type: session-affinity-scorer}, {type: queue-scorer}]"
+    )
+    gateway.director.rules = policy_rules(load_policy(text, name="t.yaml"), pool)
+    gateway.headers()
+    headers, _ = gateway.body(request_body("my-model"))
+    address = mutated(headers.request_headers.response)["x-gateway-destination-endpoint"].split(",")[number]
+    message = ext_proc.ProcessingRequest(response_headers=http_headers({":status": "200"}, False))
+    message.metadata_context.filter_metadata["envoy.lb"].update({"x-gateway-destination-endpoint-served": address})
+    gateway.exchange.message(message.SerializeToString())
+    (answer,) = gateway.call.take()
+    token = mutated(answer.response_headers.response)["x-session-token"]
+    (endpoint,) = [endpoint for endpoint in pool.endpoints if endpoint.address == address]
+    assert base64.b64decode(token).decode() == f"default/{endpoint.name}", named
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "body", "outcome"),
+    [
+        ("200", "text/event-stream", b'data: {"error": {"message": "out of memory"}}\n\n', "server_error"),
+        ("200", "application/json", b'{"error": {"message": "m"}}', "server_error"),
+        ("200", "application/json", b'{"error": null}', "complete"),
+        ("400", "application/json", b'{"error": {"message": "m"}}', "complete"),
+    ],
+)
+def test_an_error_under_a_good_status_is_one_of_the_server(
+    pool: Pool, status: str, content_type: str, body: bytes, outcome: str
+) -> None:
+    gateway = Gateway(pool)
+    gateway.headers()
+    gateway.body(request_body("my-model"))
+    gateway.answer_headers(status, content_type)
+    gateway.answer_body(body)
+    assert [completion.outcome for completion in gateway.completions.ended] == [outcome]

@@ -80,6 +80,57 @@ def test_however_an_exchange_ends_its_body_is_given_back(pool: Pool, end: str) -
     assert (bodies.held, len(bodies.holders)) == (0, 0)
 
 
+# ---- answers that wait for their end
+
+KINDS = {"json": ("application/json", b'{"id": "'), "an event": ("text/event-stream", b"data: {")}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("end", ["half_closed", "cancelled", "complete", "malformed"])
+def test_what_is_kept_of_an_answer_is_bounded_charged_and_given_back(pool: Pool, kind: str, end: str) -> None:
+    content_type, beginning = KINDS[kind]
+    bodies = BodyBudget()
+    gateway = Gateway(pool, FULL, FULL, bodies=bodies)
+    gateway.headers()
+    gateway.body(request_body("my-model"))
+    gateway.answer_headers(content_type=content_type)
+    gateway.answer_body(beginning, end=False)
+    assert bodies.held == len(beginning)
+    for _ in range(65):
+        gateway.answer_body(b"x" * 60_000, end=False)
+        assert 0 < bodies.held <= 256 * 1024
+    if end == "complete":
+        gateway.answer_body(b"}")
+    elif end == "malformed":
+        gateway.exchange.message(b"\xff")
+    else:
+        getattr(gateway.exchange, end)()
+    assert bodies.held == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_room_an_answer_passes_unread(pool: Pool, kind: str) -> None:
+    content_type, beginning = KINDS[kind]
+    bodies = BodyBudget(limit=1000)
+    gateway = Gateway(pool, FULL, FULL, bodies=bodies)
+    gateway.headers()
+    gateway.body(request_body("my-model"))
+    gateway.answer_headers(content_type=content_type)
+    gateway.answer_body(beginning + b"x" * 2000, end=False)
+    assert bodies.held == 0
+    gateway.answer_body(b'"usage": {"prompt_tokens": 1, "completion_tokens": 2}}')
+    (completion,) = gateway.completions.ended
+    assert (completion.outcome, completion.usage, completion.response_bytes > 2000) == ("complete", None, True)
+
+
+def test_a_body_that_trailers_end_is_not_held_any_more(pool: Pool) -> None:
+    gateway = Gateway(pool, FULL, FULL)
+    gateway.headers()
+    gateway.body(request_body("my-model"), end=False)
+    gateway.say(request_trailers=ext_proc.HttpTrailers())
+    assert gateway.exchange._held is None
+
+
 def test_a_buffered_body_is_never_kept(pool: Pool) -> None:
     bodies = BodyBudget(limit=1)
     gateway = Gateway(pool, BUFFERED, STREAMED, bodies=bodies)

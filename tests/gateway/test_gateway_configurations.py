@@ -1,6 +1,8 @@
 """A picker's EndpointPickerConfig comes from its Deployment, is checked first, and the last good one stays."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.gateway.gateway_manifests import PICKER, POOL, parse
@@ -8,7 +10,12 @@ from tests.gateway.gateway_manifests import PICKER, POOL, parse
 from signalbox.gateway.configurations import ConfigurationCheck
 from signalbox.gateway.desired import Desired, sort_out
 from signalbox.gateway.picker_deployment import go_option
+from signalbox.pool import Floats, Rows
 from signalbox.resources import Key
+from signalbox.scheduling import Cycle, Parameters, ScorerPlugin
+from signalbox.scheduling.configuration import loader
+from signalbox.scheduling.plugin import Plugin
+from signalbox.scheduling.registry import Registry, load_registry
 from signalbox.sources import ManifestReader
 
 POOL_KEY = Key("InferencePool", "default", "pool")
@@ -172,6 +179,32 @@ def test_the_last_good_one_stays_in_force_until_it_is_mended_or_no_longer_asked_
     assert told(asked(deployment), check)[0] is None, "what was no longer asked for is not brought back by a mistake"
 
 
+def test_a_plugin_that_fails_while_it_is_loaded_refuses_its_configuration_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = load_registry()
+    check = ConfigurationCheck()
+    args = deployed("--config-file", "/config/epp.yaml")
+    assert told(asked(args, config_map(CONFIG)), check) == (CONFIG, [])
+
+    class Failing(ScorerPlugin[Parameters]):
+        type = "failing"
+
+        def connect(self, plugins: Mapping[str, Plugin[Any]]) -> None:
+            raise RuntimeError("no luck")
+
+        def score(self, cycle: Cycle, rows: Rows) -> Floats:
+            raise NotImplementedError
+
+    found = Registry({**registry.types, "failing": Failing}, {}, frozenset({"failing"}))
+    monkeypatch.setattr(loader, "load_registry", lambda: found)
+    text, (problem,) = told(
+        asked(args, config_map(CONFIG.replace("plugins:\n", "plugins:\n- type: failing\n", 1))), check
+    )
+    assert text == CONFIG, "the last good one stays in force"
+    assert "'failing' failed in connect: RuntimeError: no luck" in problem
+
+
 def test_what_the_reader_of_a_good_one_should_know_is_a_note() -> None:
     noted = CONFIG.replace("- type: queue-scorer\n", "- type: queue-scorer\n- type: session-affinity-scorer\n")
     checked, problems = ConfigurationCheck().check(
@@ -185,3 +218,56 @@ def test_a_flag_is_read_as_go_programs_read_it() -> None:
     assert go_option(("--a-b-c=1",), "a-b-c") == "1"
     assert go_option(("-aBC", "1", "--aBC=2"), "a-b-c") == "2"
     assert go_option(("a-b-c=1", "---a-b-c=1", "--a-b-c"), "a-b-c") is None
+
+
+def test_a_refused_configuration_is_told_by_its_pool() -> None:
+    bad = CONFIG.replace("queue-scorer", "queue-scorr")
+    desired, problems = ConfigurationCheck().check(
+        asked(deployed("--config-file", "/config/epp.yaml"), config_map(bad))
+    )
+    assert problems
+    assert desired.refused_configurations == {POOL_KEY: problems}
+
+
+class TestAFileForEveryPicker:
+    def test_it_takes_the_place_of_what_manifests_say(self, tmp_path: Path) -> None:
+        file = tmp_path / "epp.yaml"
+        file.write_text(CONFIG)
+        other = config_map(CONFIG.replace("queue-scorer", "kv-cache-utilization-scorer"))
+        desired = asked(deployed("--config-file", "/config/epp.yaml"), other)
+        assert told(desired, ConfigurationCheck(file)) == (CONFIG, [])
+
+    def test_a_pool_without_a_picker_deployment_has_it_too(self, tmp_path: Path) -> None:
+        file = tmp_path / "epp.yaml"
+        file.write_text(CONFIG)
+        assert told(asked(), ConfigurationCheck(file)) == (CONFIG, [])
+
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            (CONFIG.replace("- type: queue", "- type: que").encode(), "{file}:4 plugins[0].type: 'que-scorer'"),
+            (b"a: \xff\n", "{file}:1: is not UTF-8 text; save it as UTF-8"),
+            (b"\n", "{file}: is empty; write an EndpointPickerConfig"),
+            (None, "{file}: cannot be read: No such file or directory; put it back"),
+        ],
+    )
+    def test_a_bad_one_is_told_and_the_last_good_one_stays(
+        self, tmp_path: Path, content: bytes | None, problem: str
+    ) -> None:
+        file = tmp_path / "epp.yaml"
+        file.write_text(CONFIG)
+        check = ConfigurationCheck(file)
+        check.check(asked())
+        file.unlink()
+        if content is not None:
+            file.write_bytes(content)
+        text, problems = told(asked(), check)
+        assert text == CONFIG
+        assert problems[0].startswith(problem.format(file=file))
+
+    def test_two_pools_have_one_problem(self, tmp_path: Path) -> None:
+        file = tmp_path / "epp.yaml"
+        file.write_text("")
+        desired, problems = ConfigurationCheck(file).check(asked(POOL.replace("name: pool", "name: other")))
+        assert len(desired.pools) == len(desired.refused_configurations) == 2
+        assert len(problems) == 1

@@ -122,3 +122,16 @@ def test_directories_of_runs_that_were_killed_are_removed(tmp_path: Path) -> Non
         (tmp_path / name).mkdir()
     remove_orphans(tmp_path)
     assert {entry.name for entry in tmp_path.iterdir()} == {f"{PREFIX}{os.getpid()}-x", f"{PREFIX}other", "unrelated"}
+
+
+@pytest.mark.parametrize(("content", "said"), [("{", "is not valid YAML"), (None, "cannot be read: No such file")])
+def test_a_configuration_on_the_command_line_must_be_good_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, said: str
+) -> None:
+    file = tmp_path / "epp.yaml"
+    if content is not None:
+        file.write_text(content)
+    assert run(UpOptions(servers=("http://127.0.0.1:1",), config_file=file)) == 2
+    captured = capsys.readouterr()
+    assert said in captured.out
+    assert captured.err == f"signalbox up: --config-file {file}: 1 problem, listed above\n"

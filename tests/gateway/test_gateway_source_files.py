@@ -1,5 +1,6 @@
 """What pickers read, and what the proxy is told."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,11 +8,13 @@ from tests.gateway.gateway_manifests import MODEL, PICKER, POOL, one, parse
 
 from signalbox.gateway.addresses import Lease
 from signalbox.gateway.backends import pool_backends, service_backends
+from signalbox.gateway.desired import Desired
 from signalbox.gateway.envoy import PoolBackend, ServiceBackend
 from signalbox.gateway.local_picker import picker_command
 from signalbox.gateway.members import Member, Phase
 from signalbox.gateway.source_files import OBJECTS_FILE, PODS_FILE, write_objects, write_pods
-from signalbox.resources import FailureMode, InferenceModel, InferencePool, Key, Pod, Service
+from signalbox.observability.refusals import Refusals
+from signalbox.resources import FailureMode, InferenceModel, InferencePool, Key, Origin, Pod, Problem, Service
 from signalbox.sources import ManifestReader
 
 
@@ -91,3 +94,14 @@ def test_a_configuration_is_passed_on_as_a_file(tmp_path: Path) -> None:
     assert "--config-file" not in picker_command(pool, tmp_path, lease, {}, 1).argv
     flags = dict(pairwise(picker_command(pool, tmp_path, lease, {}, 1, tmp_path / "c.yaml").argv))
     assert flags["--config-file"] == str(tmp_path / "c.yaml")
+
+
+def test_a_picker_is_told_what_was_refused_of_the_kinds_it_reads() -> None:
+    pool, model, gateway = (
+        Problem(Origin(f"{kind}.yaml", 1, 2), kind, "x", "spec", "is wrong", "mend it")
+        for kind in ("", "InferenceModel", "Gateway")
+    )
+    mine = one(InferencePool, POOL)
+    desired = Desired(pools=(mine,), refused=(pool, model, gateway), refused_configurations={mine.key: (gateway,)})
+    assert desired.refusals_of(mine) == Refusals((str(pool), str(model)), (str(gateway),))
+    assert replace(desired, refused_configurations={}).refusals_of(mine).configuration == ()

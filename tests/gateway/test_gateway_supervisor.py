@@ -150,6 +150,24 @@ while True: signal.pause()
     await ended(child)
 
 
+async def test_one_that_is_hurried_is_asked_twice(tmp_path: Path, fifo: Path) -> None:
+    """It says which signals it got: neither is lost, whatever their order."""
+    code = f"""
+import signal
+both = (signal.SIGTERM, signal.SIGINT)
+signal.pthread_sigmask(signal.SIG_BLOCK, both)
+open({str(fifo)!r}, "w").write("ready")
+got = sorted([int(signal.sigwait(both)), int(signal.sigwait(both))])
+open({str(fifo)!r}, "w").write(" ".join(map(str, got)))
+"""
+    watched = Watched(code, tmp_path / "log")
+    watched.process.start()
+    assert await says(fifo) == "ready"
+    stopping = asyncio.create_task(watched.process.stop(grace=PATIENCE, hurried=True))
+    assert await says(fifo) == f"{int(signal.SIGINT)} {int(signal.SIGTERM)}"
+    await stopping
+
+
 async def test_restart_replaces_the_process(tmp_path: Path) -> None:
     watched = Watched("import signal\nwhile True: signal.pause()", tmp_path / "log")
     watched.process.start()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.kubernetes.admin import Admin
+from tests.kubernetes.admin import Admin, eventually
 from tests.kubernetes.conftest import Cluster
+from tests.kubernetes.pickers import PORTS, PickerProcess
 from tests.kubernetes.tokens import ServiceAccount
 
 from signalbox.bbr import MANAGED_LABEL, ClusterModels
@@ -56,3 +58,37 @@ async def test_labelled_config_maps_are_followed_with_the_shipped_role(
         with contextlib.suppress(asyncio.CancelledError):
             await following
         await api.close()
+
+
+class RouterProcess(PickerProcess):
+    """``signalbox bbr`` in a process of its own."""
+
+    def _ports(self) -> dict[str, Any]:
+        said = ("body-based routing ready", "body-based routing waits for its ConfigMaps")
+        return next((line for message in said for line in self.said(message)), {})
+
+
+def test_its_metrics_are_for_those_whom_the_api_server_lets_get_them(
+    cluster: Cluster, admin: Admin, tmp_path: Path
+) -> None:
+    documents = list(yaml.safe_load_all(RBAC.read_text()))
+    rules = {kind: [rule for each in documents if each["kind"] == kind for rule in each["rules"]]
+             for kind in ("Role", "ClusterRole")}  # fmt: skip
+    account = ServiceAccount(cluster.kubeconfig, admin, "body-based-router")
+    account.may(rules["Role"])
+    account.may(rules["ClusterRole"], everywhere=True)
+    reader = ServiceAccount(cluster.kubeconfig, admin, "prometheus")
+    reader.may([{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}], everywhere=True)
+    command = [sys.executable, "-m", "signalbox", "bbr", *PORTS, "--namespace", admin.namespace]
+    router = RouterProcess([*command, "--kubeconfig", str(account.kubeconfig(tmp_path / "config"))])
+    try:
+        router.await_ports()
+        assert router.get("/metrics")[0] == 401
+        assert router.get("/metrics", account.token())[0] == 403
+        code, body = router.get("/metrics", reader.token())
+        assert (code, "bbr_info" in body) == (200, True)
+        assert router.get("/healthz")[0] == 200
+        eventually(lambda: router.serving(""), "serving")
+        assert router.terminate() == 0
+    finally:
+        router.end()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.deploy.rendered import templated
 from tests.kubernetes.admin import Admin, Answered, document, eventually
 from tests.kubernetes.conftest import Cluster
 from tests.kubernetes.pickers import PickerProcess, picker
@@ -96,22 +97,25 @@ def test_invalid_fields_are_refused_with_422(
     assert field in caught.value.message
 
 
-def shipped_rules() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def shipped_rules(how: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The rules of the shipped Roles, that of election included, and those of the shipped ClusterRoles."""
-    documents = [
-        found
-        for path in (EPP / "rbac.yaml", ELECTION)
-        for found in yaml.safe_load_all(path.read_text())
-        if found and found["kind"] in ("Role", "ClusterRole")
-    ]
+    if how == "helm":
+        documents = templated("picker.replicas=3", name="pool")
+    else:
+        documents = [
+            found for path in (EPP / "rbac.yaml", ELECTION) for found in yaml.safe_load_all(path.read_text()) if found
+        ]
     return (
         [rule for found in documents if found["kind"] == "Role" for rule in found["rules"]],
         [rule for found in documents if found["kind"] == "ClusterRole" for rule in found["rules"]],
     )
 
 
-def test_the_shipped_roles_are_all_that_a_picker_needs(cluster: Cluster, admin: Admin, tmp_path: Path) -> None:
-    local, everywhere = shipped_rules()
+@pytest.mark.parametrize("how", ["kustomize", "helm"])
+def test_the_shipped_roles_are_all_that_a_picker_needs(
+    cluster: Cluster, admin: Admin, tmp_path: Path, how: str
+) -> None:
+    local, everywhere = shipped_rules(how)
     account = ServiceAccount(cluster.kubeconfig, admin, "llm-epp")
     lease = f"epp-{admin.namespace}-pool.gateway-api-inference-extension.sigs.k8s.io"
     account.may([_for_lease(rule, lease) for rule in local])
@@ -128,6 +132,9 @@ def test_the_shipped_roles_are_all_that_a_picker_needs(cluster: Cluster, admin: 
         code, body = epp.get("/metrics", reader.token())
         assert code == 200, body
         assert "inference_pool_ready_pods" in body
+        for path in ("/debug/pool", "/debug/decisions"):
+            assert epp.get(path, reader.token())[0] == 403, "metrics are not decisions"
+            assert epp.get(path, account.token())[0] == 200, "kubectl exec: signalbox status, signalbox explain"
         assert epp.terminate() == 0
         assert epp.said("lease given up")
         assert not epp.said("resource cannot be followed; what was known stays in force")

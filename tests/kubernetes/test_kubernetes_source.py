@@ -127,8 +127,8 @@ def test_of_two_models_of_one_name_the_older_serves_and_its_heir_after_it(cluste
     with picker(cluster.kubeconfig, admin.namespace) as epp:
         eventually(lambda: len(epp.page()["overruled"]) == 1, "one of the two loses")
         (told,) = epp.page()["overruled"]
-        loser, winner = ("a", "b") if "InferenceModel a is not used" in told else ("b", "a")
-        assert f"belongs to the older {winner}" in told
+        loser, winner = ("a", "b") if f"InferenceModel {admin.namespace}/a is not used" in told else ("b", "a")
+        assert f"belongs to the older {admin.namespace}/{winner}" in told
         admin.delete("InferenceModel", winner)
         eventually(lambda: epp.page()["overruled"] == [], "the other took its place")
         assert [model["source"] for model in epp.page()["models"]] == [f"InferenceModel {loser}"]

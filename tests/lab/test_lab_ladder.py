@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from signalbox.lab.ladder import Attempt, Ladder, climb
-from signalbox.lab.outcome import COMPLETE, Outcome, Samples
-from signalbox.lab.slo import Slo
+from signalbox.lab.outcome import COMPLETE, REFUSED, Outcome, Samples
+from signalbox.lab.slo import Slo, deciding
 
 
 def outcome_with(ttft: float) -> Outcome:
@@ -56,3 +56,44 @@ def test_what_holds_above_a_rung_that_broke_does_not_count() -> None:
     assert ladder.best is not None
     assert ladder.best.speed == 1.0
     assert ladder.between() == 1.5
+
+
+def outcome_of(times: Sequence[float], priorities: Sequence[int]) -> Outcome:
+    count = len(times)
+    ttft, zero = np.array(times), np.zeros(count, int)
+    ended = np.where(np.isnan(ttft), REFUSED, COMPLETE)
+    samples = Samples(np.zeros(0), *np.zeros((3, 0, 1)))
+    return Outcome(
+        policy="p",
+        workload="w",
+        arrival=np.arange(count, dtype=np.float64),
+        server=zero,
+        ended=ended,
+        ttft=ttft,
+        e2e=ttft,
+        queue=ttft,
+        prompt=zero,
+        output=zero,
+        cached=zero,
+        priority=np.array(priorities),
+        preempted=zero,
+        servers=1,
+        samples=samples,
+    )
+
+
+def test_what_decides_is_the_wait_of_a_request_and_not_between_two() -> None:
+    """Of ten the place of nine of ten lies between the ninth and the tenth: the tenth decides."""
+    outcome = outcome_of([1.0] * 9 + [3.0], [0] * 10)
+    assert deciding(outcome)[0] == 3.0
+    assert not Slo(ttft=2.0).held(outcome)
+    assert Slo(ttft=2.0).broken_by(outcome) == "TTFT p90 3 s"
+    assert Slo(ttft=3.0).broken_by(outcome) == ""
+
+
+def test_who_was_refused_waits_for_ever_unless_it_may_be_refused() -> None:
+    nan = float("nan")
+    outcome = outcome_of([1.0] * 8 + [nan, nan], [0] * 10)
+    assert Slo().broken_by(outcome) == "2 of 10 unanswered"
+    assert deciding(outcome)[0] == float("inf")
+    assert Slo(tpot=9).held(outcome_of([1.0] * 8 + [nan, nan], [0] * 8 + [-1] * 2))

@@ -96,6 +96,22 @@ def test_the_command_prints_tables_and_says_what_it_does_not_know(
     assert "is not a directory" in capsys.readouterr().err
 
 
+def test_least_cost_may_stand_against_itself_with_other_parameters(queue: Scenario) -> None:
+    load = queue.load(0)
+    changed = run(queue, load, "least-cost:laterWeight=0,decodeWeight=1", 1.0)
+    assert changed.policy == "least-cost:laterWeight=0,decodeWeight=1"
+    assert changed.complete.all()
+
+
+@pytest.mark.parametrize("policy", ["least-cost:lateWeight=0", "least-cost:laterWeight=-1", "dynamo:temperature=0"])
+def test_parameters_it_does_not_have_are_refused(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--traces", str(tmp_path), "--policy", policy])
+    assert f"{policy!r} is unknown" in capsys.readouterr().err
+
+
 def test_shared_prefixes_share_them_and_nothing_else() -> None:
     load = shared_prefixes(groups=3, zipf=1.0, prefix=1024, own=100, answer=20, rate=10, seconds=30, seed=1)
     heads = {request.blocks[:4] for request in load.requests}

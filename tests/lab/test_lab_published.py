@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from signalbox.lab.published import CAPACITY_37, CAPACITY_73, COMPARISONS, Comparison
-from signalbox.lab.report.markdown import repeated_table, verdict_table
+from signalbox.lab.report.markdown import order_table, repeated_table, verdict_table
 from signalbox.lab.synthetic import Load
-from signalbox.lab.validation import Repeated, repeat, verdicts
+from signalbox.lab.validation import Repeated, orders, repeat, verdicts
 
 
 @pytest.mark.parametrize(("comparison", "demand"), [(CAPACITY_37, 0.37), (CAPACITY_73, 0.73)])
@@ -57,10 +57,10 @@ def test_knowing_the_caches_beats_knowing_the_load(comparison: Comparison, loads
         assert by_name[blind].output_rate < by_name["precise"].output_rate
 
 
-def repeated(rates: tuple[float, ...], times: tuple[float, ...]) -> list[Repeated]:
+def repeated(rates: tuple[float, ...], times: tuple[float, ...], outside: float = 0.0) -> list[Repeated]:
     """Ours of the first comparison, made up."""
     return [
-        Repeated(stated, rate, time, (time,), 0.5)
+        Repeated(stated, rate, time, (time,), 0.5, outside)
         for stated, rate, time in zip(CAPACITY_37.stated, rates, times, strict=True)
     ]
 
@@ -68,13 +68,30 @@ def repeated(rates: tuple[float, ...], times: tuple[float, ...]) -> list[Repeate
 def test_ours_is_judged_by_how_policies_stand_to_each_other() -> None:
     theirs = [float(np.mean(stated.stage_ttft_p90)) for stated in CAPACITY_37.stated]
     same = verdicts(repeated((565, 509.6, 301.8, 289.5), tuple(time * 3 for time in theirs)))
-    assert [verdict.within for verdict in same] == [True] * 6
+    assert [verdict.within for verdict in same] == [True] * 12
     assert same[0].ours == pytest.approx(same[0].theirs)
     off = verdicts(repeated((565, 300, 301.8, 289.5), (theirs[0], theirs[1] * 2.5, theirs[2], theirs[3] / 2.5)))
-    assert [verdict.within for verdict in off] == [False, False, True, True, True, False]
+    assert [verdict.within for verdict in off[:6]] == [False, False, True, True, True, False]
 
 
 def test_tables_show_theirs_beside_ours() -> None:
     ours = repeated((565, 509.6, 301.8, 289.5), (0.3, 6.0, 70.0, 80.0))
     assert "| precise | 5650 | 565 | 0.275 s |" in repeated_table(ours)
-    assert "| load | output tok/s | 1.87 | 1.87 | yes |" in verdict_table(verdicts(ours))
+    assert "| precise : load | output tok/s | 1.87 | 1.87 | yes |" in verdict_table(verdicts(ours))
+
+
+def test_ratios_are_judged_without_the_constant_too() -> None:
+    """0.3 s of which 0.25 s were added: the ratio to 6 s is 20 with them, and more than 100 without."""
+    judged = verdicts(repeated((565, 509.6, 301.8, 289.5), (0.3, 6.0, 70.0, 80.0), outside=0.25))
+    times = next(verdict for verdict in judged if verdict.pair == ("precise", "approximate") and "TTFT" in verdict.what)
+    assert (times.ours, times.bare) == pytest.approx((20.0, 115.0))
+    assert (times.within, times.bare_within) == (True, False)
+    assert "| 20.0 | yes | 115 | **no** |" in verdict_table(judged)
+
+
+def test_the_order_of_the_policies_is_judged() -> None:
+    ours = repeated((565, 570, 301.8, 289.5), (0.3, 6.0, 70.0, 80.0))
+    rates, times = orders(ours)
+    assert rates[2] == ("approximate", "precise", "load", "random")
+    assert times[1] == times[2] == ("precise", "approximate", "load", "random")
+    assert "approximate, precise, load, random | **no** |" in order_table([rates])

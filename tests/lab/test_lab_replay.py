@@ -2,18 +2,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from signalbox.director import Director
 from signalbox.engine import DEFAULT_PROFILE, PROFILES, EngineConfig
 from signalbox.lab import Contender, Scraping, Server, Stage, TraceRequest, Workload, configured, guide, replay
 from signalbox.lab.outcome import COMPLETE, REFUSED, TOO_LARGE, Outcome
 from signalbox.lab.policies import POLICIES
 from signalbox.lab.replay import SAMPLES
 from signalbox.lab.workload import chain
+from signalbox.pool import Pool
 
 MakeServer = Callable[..., Server]
 MakeWorkload = Callable[..., Workload]
@@ -250,3 +253,66 @@ def test_another_seed_is_another_outcome(second_server: MakeServer, workload_of:
     servers = [second_server(), second_server()]
     one, other = (replay(workload, servers, POLICIES["random"], seed=seed) for seed in (1, 2))
     assert "server" in one.differs(other)
+
+
+def test_an_idle_gap_with_adapters_costs_next_to_nothing(
+    second_server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day of scrapes every 50 ms is 1.7 million for each server; those of idle servers say nothing new."""
+    counted = 0
+    record = Pool.record
+
+    def counting(pool: Pool, *rest: Any) -> None:
+        nonlocal counted
+        counted += 1
+        record(pool, *rest)
+
+    monkeypatch.setattr(Pool, "record", counting)
+    requests = tuple(TraceRequest(at, 10, 3, adapter="a") for at in (0.0, 1.0, 86_400.0))
+    replay(Workload("gap", requests, 8), [second_server(max_loras=1, max_cpu_loras=1)] * 2, guide())
+    assert 0 < counted < 5_000
+
+
+def test_with_adapters_every_scrape_of_a_busy_server_is_told(
+    second_server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is looked at for 20 s but the server; its adapter is seen busy in all of the scrapes of the answer."""
+    seen = []
+    record = Pool.record
+
+    def watching(pool: Pool, endpoint: Any, readings: Any, *rest: Any) -> None:
+        seen.append(bool(readings.lora_active))
+        record(pool, endpoint, readings, *rest)
+
+    monkeypatch.setattr(Pool, "record", watching)
+    requests = tuple(TraceRequest(at, 10, 20, adapter="a") for at in (0.0, 4000.0))
+    replay(
+        Workload("w", requests, 8),
+        [second_server(max_loras=1, max_cpu_loras=1)],
+        guide(),
+        scraping=Scraping(interval=1.0),
+    )
+    assert sum(seen) >= 19
+
+
+def test_of_an_answer_in_one_piece_the_picker_sees_no_first_token(
+    second_server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer begins at 1 and ends at 4; its first byte passes at the end. Usage is told only where it is known."""
+    first, usages = [], []
+    begin, finish = Director.first_byte, Director.finish
+
+    def first_byte(director: Director, ticket: Any, now: float, *rest: Any, **named: Any) -> None:
+        first.append(now)
+        begin(director, ticket, now, *rest, **named)
+
+    def finished(director: Director, ticket: Any, now: float, **named: Any) -> None:
+        usages.append(named["usage"])
+        finish(director, ticket, now, **named)
+
+    monkeypatch.setattr(Director, "first_byte", first_byte)
+    monkeypatch.setattr(Director, "finish", finished)
+    for stream in (True, False):
+        replay(Workload("w", (TraceRequest(0.0, 10, 4, stream=stream, usage=stream),), 8), [second_server()], guide())
+    assert first == [1.0, 4.0]
+    assert [usage is not None for usage in usages] == [True, False]

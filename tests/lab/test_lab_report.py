@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -13,8 +14,7 @@ from signalbox.lab import Server, Workload, guide
 from signalbox.lab.policies import POLICIES
 from signalbox.lab.rehearsal import Plan, Rehearsal, rehearse
 from signalbox.lab.report import as_json, as_page, figure_table, ladder_table, request_lines
-from signalbox.lab.report.page import COLOURS
-from signalbox.lab.report.plot import Axis, Line, plot, standalone
+from signalbox.lab.report.plot import COLOURS, Axis, Line, plot, standalone
 from signalbox.lab.report.words import number, servers_in_words
 
 MakeServer = Callable[..., Server]
@@ -51,6 +51,7 @@ def test_json_holds_what_was_asked_for_and_what_came_out(rehearsal: Rehearsal) -
     assert figure["low"] <= figure["value"] <= figure["high"]
     assert sum(document["policies"][1]["requests_by_server"]) == 30
     assert document["ladders"][0]["rungs"][0]["speed"] == 0.5
+    assert all(bool(rung["broken_by"]) != rung["held"] for rung in document["ladders"][0]["rungs"])
 
 
 def test_the_same_rehearsal_gives_the_same_bytes(rehearsal: Rehearsal) -> None:
@@ -159,3 +160,41 @@ def test_servers_are_counted_by_kind(second_server: MakeServer) -> None:
     assert servers_in_words([one, one.slowed(2.0), one]) == (
         f"2 x {one.profile.name}, 1 x {one.profile.name}, 2x slower"
     )
+
+
+def test_a_run_that_was_stopped_says_so(rehearsal: Rehearsal) -> None:
+    assert json.loads(as_json(rehearsal))["whole"] is True
+    assert "was stopped" not in as_page(rehearsal)
+    rehearsal.whole = False
+    rehearsal.results.pop()
+    assert json.loads(as_json(rehearsal))["whole"] is False
+    assert "This run was stopped: 1 of 2 policies are done" in as_page(rehearsal)
+    assert "made: 1 policy<" in as_page(rehearsal)
+
+
+def test_many_policies_are_lines_of_the_table(rehearsal: Rehearsal) -> None:
+    rehearsal.results *= 3
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(figure_table(rehearsal))
+    text = console.export_text()
+    assert text.count("guide") == 3
+    assert "TTFT s p90" in text.splitlines()[1]
+    assert max(len(line) for line in text.splitlines()) <= 160
+
+
+def test_lines_beyond_the_last_colour_are_dashed() -> None:
+    lines = [Line(f"line {place}", [(0.0, 1.0), (1.0, 2.0)], place) for place in range(len(COLOURS) + 1)]
+    picture = plot("t", Axis("x"), Axis("y"), lines, legend=True)
+    assert 'class="c0 d0"' in picture
+    assert 'class="c0 d1"' in picture
+    assert all(f">{line.label}</text>" in picture for line in lines)
+
+
+def test_of_many_servers_the_first_are_drawn(second_server: MakeServer, workload_of: MakeWorkload) -> None:
+    plan = Plan(workload_of((0.0, 10, 2), (1.0, 10, 2)), (second_server(),) * 20, (guide(),))
+    made = Rehearsal(plan)
+    rehearse(made, 1, lambda _: lambda _job, _count: None)
+    page = as_page(made)
+    assert "The first 16 servers; 4 more are not drawn." in page
+    assert "server-15" in page
+    assert "server-16" not in page

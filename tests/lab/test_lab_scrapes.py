@@ -19,8 +19,8 @@ SCRAPINGS = st.builds(
 
 def told(scraping: Scraping, looks: list[float], *, every: bool) -> list[list[Moment]]:
     """What is told at each look."""
-    times = ScrapeTimes(scraping, 0, 0.0, 7, every=every)
-    return [list(times.moments(look)) for look in looks]
+    times = ScrapeTimes(scraping, 0, 0.0, 7)
+    return [list(times.moments(look, every=every)) for look in looks]
 
 
 def test_a_scrape_begins_is_read_halfway_and_is_known_after_its_delay() -> None:
@@ -38,7 +38,7 @@ def test_a_server_is_not_asked_again_before_it_has_answered() -> None:
 
 
 def test_servers_are_asked_at_different_moments() -> None:
-    first = [next(iter(ScrapeTimes(Scraping(), server, 0.0, 0, every=True).moments(1.0))).time for server in range(8)]
+    first = [next(iter(ScrapeTimes(Scraping(), server, 0.0, 0).moments(1.0, every=True))).time for server in range(8)]
     assert len(set(first)) == 8
     assert all(0 <= time <= 0.05 for time in first)
 

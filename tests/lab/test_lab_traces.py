@@ -82,7 +82,7 @@ def test_the_pickers_decision_log(tmp_path: Path) -> None:
     first, second = workload.requests
     assert (first.prompt_tokens, first.output_tokens, first.model, first.priority) == (100, 20, "m-v2", 1)
     assert (second.at, second.prompt_tokens, second.output_tokens) == (1.0, 30, 4)  # the picker's estimate
-    assert [note.split()[0] for note in workload.notes] == ["the", "1", "1"]
+    assert [note.split()[0] for note in workload.notes] == ["the", "the", "1", "1"]
 
 
 def test_a_page_of_decisions(tmp_path: Path) -> None:
@@ -116,6 +116,19 @@ DATE = "2023-11-16 18:15:46"
         (LINE.replace("[0]", "[0, 1.5]"), "trace:1: hash_ids[1]: Expected `int`, got `float`"),
         (LINE.replace("10", "0"), "trace:1: input_length: 0 is below 1"),
         (LINE.replace('"output_length": 1', '"output_length": 0'), "trace:1: output_length: 0 is below 1"),
+        (LINE.replace('"hash_ids"', '"max_tokens": -5, "hash_ids"'), "trace:1: max_tokens: -5 is below 1"),
+        (LINE.replace("10", str(1 << 62)), f"trace:1: input_length: {1 << 62} is above"),
+        (LINE.replace("10", str(1 << 70)), "trace:1: "),
+        (LINE.replace('"hash_ids"', f'"priority": {1 << 62}, "hash_ids"'), "trace:1: priority: "),
+        (LINE.replace('"timestamp": 0', '"timestamp": 1e300'), "trace:1: timestamp: 1e+300 is beyond 1e+14"),
+        (f"{HEAD}\n1e300,2,3", "trace:2: timestamp: 1e+300 is beyond 1e+11"),
+        (f"{HEAD}\n1,{'9' * 5000},3", "trace:2: input_length: "),
+        (f"{HEAD},priority\n1,2,3,{1 << 40}", "trace:2: priority: "),
+        (f"{HEAD},stream\n1,2,3,maybe", "trace:2: stream: 'maybe' is neither true nor false"),
+        (
+            DECISIONS.replace('"completion_tokens": 20', '"completion_tokens": -20'),
+            "trace:1: end.completion_tokens: -20",
+        ),
         (LINE.replace("[0]", "[0, 2]") + LINE.replace("[0]", "[1, 2]"), "trace:2: hash_ids: 2 comes after 1 here"),
         (f"{HEAD}\n1,2", "trace:2: 2 fields, but the header names 3"),
         (f"{HEAD}\n\n1,-2,3", "trace:3: input_length: '-2' is not a whole number of at least 1"),
@@ -174,3 +187,56 @@ def test_any_file_is_a_trace_or_is_refused_in_one_line(tmp_path_factory: pytest.
     assert "\n" not in said
     assert times[0] == 0.0
     assert times == sorted(times)
+
+
+def test_a_followed_log_counts_each_request_once(tmp_path: Path) -> None:
+    begun = {"outcome": "routed", "request_id": "r", "time": "2026-01-01T00:00:00Z", "prompt_tokens": 9, "end": None}
+    ended = {**begun, "stream": False, "end": {"outcome": "cancelled", "prompt_tokens": 8, "completion_tokens": 3}}
+    path = tmp_path / "followed.jsonl"
+    path.write_text(f"{json.dumps(begun)}\n{json.dumps(ended)}\n")
+    workload = read_trace(path)
+    assert [(one.prompt_tokens, one.output_tokens, one.stream) for one in workload.requests] == [(8, 3, False)]
+    assert workload.notes[1:] == (
+        "1 requests were cancelled: their answers are taken to be as long as they had become",
+    )
+
+
+def test_a_page_that_is_not_everything_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "page.json"
+    decisions = [json.loads(line) for line in DECISIONS.splitlines()]
+    page = {"sample": 0.25, "passed_over": 7, "decisions": decisions}
+    path.write_text(json.dumps(page))
+    notes = read_trace(path).notes
+    assert any("kept 0.25 of its decisions" in note for note in notes)
+    assert any("passed over 7 decisions" in note for note in notes)
+    decisions[0]["end"]["completion_tokens"] = -1
+    path.write_text(json.dumps(page))
+    with pytest.raises(InvalidTrace, match=r"page.json: decisions\[0\].end.completion_tokens: -1 is below 1"):
+        read_trace(path)
+
+
+def test_what_is_inconsistent_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "odd.jsonl"
+    later = LINE.replace('"timestamp": 0', '"timestamp": 9000')
+    path.write_text(later + LINE.replace("[0]", "[0, 1, 2]"))
+    assert [note.split(":")[0] for note in read_trace(path).notes] == [
+        "1 requests stand after later ones",
+        "1 requests name more blocks of 512 tokens than their prompts hold; the rest of them is not looked at; "
+        "--block-tokens says how long a block is",
+    ]
+    path.write_text(LINE + later)
+    assert read_trace(path).notes == ()
+
+
+def test_a_line_separator_within_a_string_ends_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "odd.jsonl"
+    path.write_text(LINE.replace('"hash_ids"', '"model": "a\u2028b", "hash_ids"'))
+    assert read_trace(path).requests[0].model == "a\u2028b"
+
+
+def test_streaming_and_usage_may_be_told(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(f"{HEAD},stream,usage\n1,2,3,false,0\n2,2,3,,\n")
+    assert [(one.stream, one.usage) for one in read_trace(path).requests] == [(False, False), (True, True)]
+    path.write_text(LINE.replace('"hash_ids"', '"stream": false, "usage": false, "hash_ids"'))
+    assert [(one.stream, one.usage) for one in read_trace(path).requests] == [(False, False)]

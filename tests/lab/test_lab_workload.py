@@ -93,3 +93,29 @@ def test_servers_by_name() -> None:
     assert one.slowed(3.0).profile.step_time(5, 6, 7) == pytest.approx(3 * one.profile.step_time(5, 6, 7))
     with pytest.raises(ValueError, match=r"'gpt' is unknown; known engines: llama-3\.1-8b-a100"):
         server("gpt")
+
+
+def test_requests_of_one_moment_are_spread_over_the_usual_step() -> None:
+    moments = [0.0] * 5 + [3.0] * 5 + [6.0] + [9.0] * 5 + [99.0]
+    workload = Workload("steps", tuple(TraceRequest(at, number + 1, 1) for number, at in enumerate(moments)))
+    spread = workload.spread(seed=3)
+    first = moments[0]
+    assert len({request.at for request in spread.requests}) == len(moments)
+    offset = min(request.at for request in workload.spread(seed=3).requests)
+    assert offset == first == 0.0
+    by_length = {request.prompt_tokens: request.at for request in spread.requests}
+    shift = 99.0 - by_length[len(moments)]  # time counts from the first arrival
+    assert all(moment <= by_length[n + 1] + shift < moment + 3.0 for n, moment in enumerate(moments))
+    assert "15 requests share a moment" in spread.notes[-1]
+
+
+@pytest.mark.parametrize("moments", [[0.0, 1.0, 2.0], [0.0, 0.0]])
+def test_what_has_no_steps_is_left_alone(moments: list[float]) -> None:
+    workload = Workload("w", tuple(TraceRequest(at, 1, 1) for at in moments))
+    assert workload.spread() == workload
+
+
+@pytest.mark.parametrize(("share", "streamed"), [(0.0, 200), (0.3, 140), (1.0, 0)])
+def test_a_share_of_the_answers_comes_in_one_piece(share: float, streamed: int) -> None:
+    made = plain(200).with_unstreamed(share, seed=1)
+    assert sum(request.stream for request in made.requests) == pytest.approx(streamed, abs=20)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.payloads import ResponseReader, Usage
-from signalbox.payloads.answers import MAX_JSON_BYTES
+from signalbox.payloads.answers import TAIL_BYTES
 from signalbox.payloads.sse import MAX_EVENT_BYTES
 
 SSE = "text/event-stream; charset=utf-8"
@@ -211,11 +211,33 @@ def test_other_content_passes_unread() -> None:
 
 
 def test_a_long_json_answer_gives_its_usage_from_a_bounded_tail() -> None:
-    reader = read(JSON, b'{"data":"', *[b"x" * 65536] * (MAX_JSON_BYTES // 65536 + 1), b'",')
-    reader.feed(json.dumps({"usage": USAGE})[1:].encode())
-    assert reader._json is not None
-    assert len(reader._json) < MAX_JSON_BYTES
+    reader = read(JSON, b'{"data":"')
+    for _ in range(70):
+        reader.feed(b"x" * 62_000)
+        assert reader.held <= 2 * TAIL_BYTES
+    reader.feed(b'",' + json.dumps({"usage": USAGE})[1:].encode())
     assert reader.finish() == Usage(5, 7, None)
+
+
+def test_even_one_long_piece_is_not_kept_whole() -> None:
+    assert read(JSON, b'{"data":"' + bytes(3_900_000)).held == TAIL_BYTES
+
+
+@pytest.mark.parametrize("deeper", [b'"metadata":{"usage":{"prompt_tokens":900}}', b'"a":[{"b":{"usage":{}}}]'])
+def test_of_a_long_json_answer_the_outermost_usage_counts(deeper: bytes) -> None:
+    usage = json.dumps({"usage": USAGE})[1:-1].encode()
+    assert read(JSON, b'{"data":"' + b"x" * 200_000 + b'",' + usage + b"," + deeper + b"}\n").finish() == Usage(
+        5, 7, None
+    )
+
+
+def test_a_reader_that_is_to_forget_keeps_nothing_and_finds_nothing() -> None:
+    for content_type in (JSON, SSE):
+        reader = read(content_type, b'data: {"usage"')
+        assert reader.held == 14
+        reader.forget()
+        reader.feed(b"more" * 1000)
+        assert (reader.held, reader.finish()) == (0, None)
 
 
 def test_a_json_answer_cut_off_after_its_usage_still_gives_it() -> None:
@@ -224,8 +246,29 @@ def test_a_json_answer_cut_off_after_its_usage_still_gives_it() -> None:
 
 
 def test_an_event_without_end_takes_bounded_memory_and_hides_nothing_after_it() -> None:
-    reader = read(SSE, b"data: ", *[b"x" * 1_000_000] * 9)
-    assert reader._events is not None
-    assert len(reader._events._pending) <= MAX_EVENT_BYTES
+    reader = read(SSE, b"data: ")
+    for size in (1_000_000, *[60_000] * 20):
+        reader.feed(b"x" * size)
+        assert reader.held <= MAX_EVENT_BYTES
     reader.feed(b"\n\n" + CHAT_STREAM)
     assert reader.finish() == Usage(5, 7, None)
+
+
+def test_a_long_event_gives_the_usage_at_its_end() -> None:
+    reader = read(SSE, b'data: {"type":"response.completed","response":{"output":"', *[b"x" * 60_000] * 9)
+    reader.feed(b'","usage":{"input_tokens":5,"output_tokens":7}}}\n\n')
+    assert reader.finish() == Usage(5, 7, None)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3])
+def test_a_byte_order_mark_does_not_hide_the_first_event(cut: int) -> None:
+    stream = b'\xef\xbb\xbfdata: {"usage":{"prompt_tokens":5,"completion_tokens":7}}\n\n'
+    assert read(SSE, stream[:cut], stream[cut:]).finish() == Usage(5, 7, None)
+
+
+@pytest.mark.parametrize("digits", [13, 300, 309, 4000])
+@pytest.mark.parametrize("content_type", [JSON, SSE])
+def test_a_count_that_no_server_reaches_is_none(content_type: str, digits: int) -> None:
+    body = b'{"usage":{"prompt_tokens":%b,"completion_tokens":7}}' % (b"9" * digits)
+    found = read(content_type, body if content_type == JSON else b"data: " + body + b"\n\n").finish()
+    assert found in (Usage(0, 7, None), None)

@@ -56,11 +56,21 @@ def test_a_request_that_moves_takes_along_how_far_it_has_got(build_pool: Any) ->
     begun, fresh = pool.acquire(first, 100, 20, 300), pool.acquire(first, 7, 3)
     pool.answered(begun)
     before = account(pool, first.row)
-    pool.move(begun, second)
-    pool.move(fresh, second)
-    pool.move(fresh, second)
+    pool.move(begun, second, 300)
+    pool.move(fresh, second, 0)
+    pool.move(fresh, second, 0)
     assert account(pool, first.row) == {}
     assert account(pool, second.row) == before
+
+
+def test_a_request_that_moves_has_to_compute_there_what_is_not_cached_there(build_pool: Any) -> None:
+    pool = build_pool((0, 0, set()), (0, 0, set()))
+    first, second = pool.endpoints
+    charge = pool.acquire(first, 100, 20, 300)
+    pool.move(charge, second, 50)
+    assert (charge.prompt_tokens, charge.cached_tokens) == (350, 50)
+    assert pool.columns.prefill_tokens[[first.row, second.row]].tolist() == [0, 350]
+    assert pool.columns.context_tokens[[first.row, second.row]].tolist() == [0, 420]
 
 
 def test_kv_counts_until_the_end_what_was_sent_since_the_scrape(build_pool: Any) -> None:
@@ -133,9 +143,10 @@ class Ledger(RuleBasedStateMachine):
         self.pool.answered(self.open[which % len(self.open)])
 
     @precondition(lambda self: self.open and self.pool.endpoints)
-    @rule(which=st.integers(0, 99), where=st.integers(0, 9))
-    def fall_back(self, which: int, where: int) -> None:
-        self.pool.move(self.open[which % len(self.open)], self.pool.endpoints[where % len(self.pool.endpoints)])
+    @rule(which=st.integers(0, 99), where=st.integers(0, 9), cached=st.integers(0, 10))
+    def fall_back(self, which: int, where: int, cached: int) -> None:
+        charge, endpoint = self.open[which % len(self.open)], self.pool.endpoints[where % len(self.pool.endpoints)]
+        self.pool.move(charge, endpoint, min(cached, charge.prompt_tokens + charge.cached_tokens))
 
     @precondition(lambda self: self.open)
     @rule(which=st.integers(0, 99))

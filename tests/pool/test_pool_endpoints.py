@@ -30,6 +30,16 @@ def test_only_ready_selected_pods_of_the_namespace_that_are_not_terminating(obje
     assert addresses(pool) == ["10.0.0.1:8000"]
 
 
+def test_the_rows_that_plugins_are_given_cannot_be_written_to(objects: Objects) -> None:
+    pool = Pool("pool")
+    pool.set_pool(objects.pool())
+    pool.put(objects.pod("a", "10.0.0.1"))
+    pool.put(objects.pod("b", "10.0.0.2"))
+    with pytest.raises(ValueError, match="read-only"):
+        pool.rows[:] = 0
+    assert pool.rows.tolist() == [0, 1]
+
+
 def test_before_the_pool_is_known_there_are_no_endpoints_and_pods_are_kept_for_it(objects: Objects) -> None:
     pool = Pool("pool")
     pool.put(objects.pod("a", "10.0.0.1"))
@@ -251,7 +261,7 @@ def test_moving_a_request_to_its_fallback(objects: Objects) -> None:
     pool.put(objects.pod("b", "10.0.0.2"))
     a, b = pool.endpoints
     charge = pool.acquire(a, 10)
-    pool.move(charge, b)
+    pool.move(charge, b, 0)
     assert (pool.columns.inflight[a.row], pool.columns.inflight[b.row]) == (0, 1)
     assert (pool.columns.inflight_tokens[a.row], pool.columns.inflight_tokens[b.row]) == (0, 10)
     pool.release(charge)

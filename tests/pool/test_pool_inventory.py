@@ -39,8 +39,8 @@ def test_of_two_models_with_one_name_the_older_serves_it(objects: Any) -> None:
     found = inventory(young, old)
     assert served(found)["m"][0] == "InferenceModel a"
     assert found.overruled == (
-        "InferenceModel b is not used: modelName 'm' belongs to the older a; give it another modelName or delete one"
-        " of the two",
+        "InferenceModel default/b is not used: modelName 'm' belongs to the older default/a; give it another modelName"
+        " or delete one of the two",
     )
 
 
@@ -102,3 +102,11 @@ def test_what_the_inventory_says_is_what_the_catalogue_does(objects: Any) -> Non
         resolution = catalogue.resolve(model.name)
         assert resolution is not None
         assert resolution.target in [name for name, _ in model.targets]
+
+
+def test_the_catalogue_and_the_inventory_tell_of_a_conflict_in_the_same_words(objects: Any) -> None:
+    catalogue = Catalogue()
+    catalogue.put(objects.model("m", name="a"))
+    catalogue.put(objects.model("m", name="b"))
+    assert tuple(map(str, catalogue.conflicts)) == catalogue.inventory.overruled
+    assert len(catalogue.conflicts) == 1

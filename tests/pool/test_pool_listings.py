@@ -163,3 +163,120 @@ def test_an_annotation_makes_the_choice_stick_to_a_header(objects: Any, build_po
         assert len(found) == 1
     pool.put(model)
     assert not pool.catalogue.sticky
+
+
+class TestAFlipToTargetsThatAreNotLoaded:
+    """The targets of before go on until one of the new ones is loaded."""
+
+    @pytest.fixture
+    def pool(self, build_pool: Any, objects: Any) -> Pool:
+        built: Pool = build_pool((0, 0, set()), (0, 0, set()), resources=(objects.model("m", (("v1", 100),)),))
+        for endpoint in built.endpoints:
+            lists(built, endpoint, "v1")
+        assert drawn(built) == {"v1": 100}
+        return built
+
+    def test_of_one_target(self, pool: Pool, objects: Any) -> None:
+        pool.put(objects.model("m", (("v2", 100),)))
+        assert drawn(pool) == {"v1": 100}
+        (held,) = pool.held_back()
+        assert "target 'v2' gets no traffic" in str(held)
+        assert "until then requests still go to 'v1'; load it, or correct its name" in str(held)
+        assert pool.unloaded() == ()
+        lists(pool, pool.endpoints[0], "v1", "v2")
+        assert drawn(pool) == {"v2": 100}
+        assert pool.held_back() == ()
+
+    def test_of_several(self, pool: Pool, objects: Any) -> None:
+        pool.put(objects.model("m", (("v2", 50), ("v3", 50))))
+        assert drawn(pool) == {"v1": 100}
+        assert [held.target for held in pool.held_back()] == ["v2", "v3"]
+        lists(pool, pool.endpoints[0], "v1", "v3")
+        assert drawn(pool) == {"v3": 100}
+
+    def test_again_and_again(self, pool: Pool, objects: Any) -> None:
+        for version in ("v2", "v3", "v4"):
+            pool.put(objects.model("m", ((version, 100),)))
+            assert drawn(pool) == {"v1": 100}
+        lists(pool, pool.endpoints[0], "v4")
+        assert drawn(pool) == {"v4": 100}
+
+    def test_and_back(self, pool: Pool, objects: Any) -> None:
+        pool.put(objects.model("m", (("v2", 100),)))
+        assert drawn(pool) == {"v1": 100}
+        pool.put(objects.model("m", (("v1", 100),)))
+        assert drawn(pool) == {"v1": 100}
+        assert pool.held_back() == ()
+
+    def test_keeps_the_shares_of_before(self, pool: Pool, objects: Any) -> None:
+        lists(pool, pool.endpoints[0], "v1", "w1")
+        pool.put(objects.model("m", (("v1", 90), ("w1", 10))))
+        assert drawn(pool) == {"v1": 90, "w1": 10}
+        pool.put(objects.model("m", (("v2", 50), ("w2", 50))))
+        assert drawn(pool) == {"v1": 90, "w1": 10}
+
+    def test_ends_when_the_old_ones_are_unloaded(self, pool: Pool, objects: Any) -> None:
+        pool.put(objects.model("m", (("v2", 100),)))
+        assert drawn(pool) == {"v1": 100}
+        for endpoint in pool.endpoints:
+            lists(pool, endpoint)
+        assert drawn(pool) == {"v2": 100}
+        (found,) = pool.unloaded()
+        assert "no target is loaded anywhere: requests get the server's 404; load 'v2'" in str(found)
+
+    def test_is_over_once_a_new_one_was_loaded(self, pool: Pool, objects: Any) -> None:
+        """An adapter that is unloaded later was meant to go; what came before it does not return."""
+        pool.put(objects.model("m", (("v2", 100),)))
+        lists(pool, pool.endpoints[0], "v1", "v2")
+        assert drawn(pool) == {"v2": 100}
+        lists(pool, pool.endpoints[0], "v1")
+        assert drawn(pool) == {"v2": 100}
+        assert len(pool.unloaded()) == 1
+
+    def test_from_the_models_own_name(self, pool: Pool, objects: Any) -> None:
+        for endpoint in pool.endpoints:
+            lists(pool, endpoint, "m")
+        pool.put(objects.model("m"))
+        assert drawn(pool) == {"m": 100}
+        pool.put(objects.model("m", (("v2", 100),)))
+        assert drawn(pool) == {"m": 100}
+
+    def test_of_a_rewrite_rule_whose_place_changes(self, pool: Pool, objects: Any) -> None:
+        pool.remove(objects.model("m").key)
+        pool.put(objects.rewrite("r", (("m",), (("v1", 1),)), (("n",), (("base", 1),))))
+        assert drawn(pool) == {"v1": 100}
+        pool.put(objects.rewrite("r", (("n",), (("base", 1),)), (("m",), (("v2", 1),))))
+        assert drawn(pool) == {"v1": 100}
+        resolution = pool.catalogue.resolve("n")
+        assert resolution is not None
+        assert resolution.target == "base"
+
+    def test_of_an_object_that_never_had_a_loaded_one_is_a_404_that_is_said(self, pool: Pool, objects: Any) -> None:
+        pool.put(objects.model("new", (("w1", 1), ("w2", 1)), name="new"))
+        (found,) = pool.unloaded()
+        assert str(found) == (
+            "InferenceModel default/new: no target is loaded anywhere: requests get the server's 404; load 'w1' or"
+            " 'w2', or correct the name"
+        )
+        pool.put(objects.model("new", (("w3", 1),), name="new"))
+        lists(pool, pool.endpoints[0], "v1", "w1")
+        resolution = pool.catalogue.resolve("new")
+        assert resolution is not None
+        assert resolution.target == "w3"  # w1 never served it
+
+
+def test_targets_that_another_object_overrules_are_not_told_as_missing(build_pool: Any, objects: Any) -> None:
+    """Requests never come to them."""
+    model = objects.model("m", (("v8", 1), ("v9", 1)))
+    old = objects.rewrite("old", (("m",), (("v1", 1), ("v7", 1))), created="2026-01-01T00:00:00Z")
+    new = objects.rewrite("new", (("m",), (("v6", 1),)), created="2026-02-01T00:00:00Z")
+    pool = build_pool((0, 0, set()), resources=(model, old, new))
+    lists(pool, pool.endpoints[0], "v1", "v8")
+    assert [(held.owner.name, held.target) for held in pool.held_back()] == [("old", "v7")]
+    assert pool.unloaded() == ()
+    pool.remove(old.key)
+    assert [(found.owner.name, found.targets) for found in pool.unloaded()] == [("new", ("v6",))]
+    pool.put(objects.rewrite("new", ((), (("v1", 1),))))
+    assert (pool.unloaded(), pool.held_back()) == ((), ())
+    pool.remove(new.key)
+    assert [(held.owner.kind, held.target) for held in pool.held_back()] == [("InferenceModel", "v9")]

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.pool import Catalogue
-from signalbox.pool.catalogue import PRIORITY
 from signalbox.resources import (
     Criticality,
     InferenceModel,
@@ -116,4 +115,8 @@ def test_a_header_is_named_for_whatever_had_another_priority(old: list[Document]
 
 
 def test_a_criticality_has_the_priority_that_the_pool_gives_it() -> None:
-    assert {criticality: criticality.priority for criticality in Criticality} == PRIORITY
+    assert {criticality: criticality.priority for criticality in Criticality} == {
+        Criticality.CRITICAL: 1,
+        Criticality.STANDARD: 0,
+        Criticality.SHEDDABLE: -1,
+    }

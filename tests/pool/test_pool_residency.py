@@ -198,3 +198,29 @@ class Memory(RuleBasedStateMachine):
 
 Memory.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestMemory: Any = Memory.TestCase
+
+
+def test_a_gauge_that_is_gone_decides_no_more(one: tuple[Pool, Endpoint]) -> None:
+    """The server was replaced by a release without the gauge."""
+    pool, endpoint = one
+    scrape(pool, endpoint, 1.0, set(), lora_resident=frozenset({"a"}), slots=4)
+    pool.record_models(endpoint, ModelList(frozenset({"a", "b"}), frozenset({"a", "b"})))
+    scrape(pool, endpoint, 2.0, set(), slots=4)
+    pool.model_answered(endpoint, "b", 3.0)
+    assert resident(pool, endpoint) == {"a", "b"}
+    for now, name in enumerate("cdef", 4):
+        scrape(pool, endpoint, float(now), {name}, slots=4)
+    assert resident(pool, endpoint) == set("cdef")
+
+
+def test_who_gets_the_row_of_a_server_with_the_gauge_need_not_have_it(one: tuple[Pool, Endpoint], objects: Any) -> None:
+    pool, endpoint = one
+    scrape(pool, endpoint, 1.0, set(), lora_resident=frozenset({"a"}))
+    pool.remove(objects.pod(endpoint.pod, "").key)
+    assert [*pool.endpoints] == []
+    pool.put(objects.pod("successor", "10.0.0.9"))
+    (successor,) = pool.endpoints
+    assert successor.row == endpoint.row
+    pool.record_models(successor, ModelList(frozenset({"b"}), frozenset({"b"})))
+    pool.model_answered(successor, "b", 2.0)
+    assert resident(pool, successor) == {"b"}

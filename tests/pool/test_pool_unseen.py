@@ -122,3 +122,35 @@ def test_an_endpoint_that_left_for_good_leaves_no_correction(build_pool: Any, ob
         pool.release(charge)
     assert pool.columns.unseen_rows == 0
     assert not pool.columns.unseen.any()
+
+
+def test_a_new_endpoint_inherits_nothing_from_who_had_its_row(build_pool: Any, objects: Any) -> None:
+    """The last request of the one before ended while a page was read that did not show it any more."""
+    pool, endpoint, (charge,) = holding(build_pool, 1)
+    mark = pool.begin_scrape(endpoint)
+    pool.release(charge)
+    pool.record(endpoint, Readings(waiting=0, running=0), mark, 0.0)
+    pool.remove(objects.pod(endpoint.pod, "").key)
+    assert [*pool.endpoints] == []
+    pool.put(objects.pod("successor", "10.0.0.9"))
+    (successor,) = pool.endpoints
+    assert successor.row == endpoint.row
+    for _ in range(10):
+        pool.acquire(successor, 100)
+    scrape(pool, successor, PERIOD, running=0)
+    assert counted(pool) == 10
+    assert pool.columns.unseen_rows == 0
+
+
+def test_a_scrape_of_who_had_the_row_before_is_not_the_new_endpoints(build_pool: Any, objects: Any) -> None:
+    pool, endpoint, (charge,) = holding(build_pool, 1)
+    mark = pool.begin_scrape(endpoint)
+    pool.release(charge)
+    pool.remove(objects.pod(endpoint.pod, "").key)
+    assert [*pool.endpoints] == []
+    pool.put(objects.pod("successor", "10.0.0.9"))
+    (successor,) = pool.endpoints
+    pool.record(endpoint, Readings(waiting=77, running=5), mark, 1.0)
+    pool.scrape_failed(endpoint, 1.0)
+    assert pool.columns.waiting[successor.row] == 0
+    assert pool.columns.failed_scrapes[successor.row] == 0

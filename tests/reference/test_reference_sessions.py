@@ -53,6 +53,7 @@ def busy(picker: Hermetic, *waiting: float) -> None:
     """Make other endpoints look better than those that were chosen."""
     for endpoint in picker.pool.endpoints:
         picker.pool.columns.waiting[endpoint.row] = waiting[int(endpoint.host[-1]) - 1]
+        picker.pool.columns.scraped(endpoint.row, 0.0)
 
 
 @pytest.mark.parametrize("plugin", ["session-affinity-scorer", "session-affinity-filter"])

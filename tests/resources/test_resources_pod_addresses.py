@@ -32,6 +32,6 @@ def test_a_pickers_configuration_is_told_where_it_belongs_and_a_misspelt_one_is_
     document = {"apiVersion": "llm-d.ai/v1alpha1", "kind": "EndpointPickerConfig"}
     skipped = parse_resource(document, Origin("a.yaml", 1, 1))
     assert isinstance(skipped, Skipped)
-    assert skipped.reason == "not read here: give the file to signalbox epp --config-file"
+    assert skipped.reason == "not an object of the cluster: give the file to --config-file"
     with pytest.raises(InvalidResource, match="did you mean 'EndpointPickerConfig'"):
         parse_resource({**document, "kind": "EndpointPickerConfg"}, Origin("a.yaml", 1, 1))

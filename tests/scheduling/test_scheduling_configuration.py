@@ -50,7 +50,7 @@ def test_a_configuration_that_says_nothing_is_the_default(group: str) -> None:
 
 def test_without_profiles_everything_listed_is_used_in_order() -> None:
     policy = load("plugins: [{type: queue-scorer}, {type: decode-filter}, {type: random-picker}]")
-    assert shape(policy) == (["reachable", "decode-filter"], {"queue-scorer": 1}, "random-picker")
+    assert shape(policy) == (["decode-filter", "reachable"], {"queue-scorer": 1}, "random-picker")
     assert policy.prefix is None, "nobody reads it"
     assert shape(load("plugins: [{type: decode-filter}]"))[1] == DEFAULTS
 
@@ -87,8 +87,32 @@ def test_a_profile_without_a_picker_takes_the_one_that_is_listed() -> None:
 
 def test_a_scorer_that_filters_stands_among_the_filters_and_no_fallback_gets_around_it() -> None:
     policy = load("plugins: [{type: context-length-aware, parameters: {enableFiltering: true}}]")
-    assert shape(policy)[0] == ["reachable", "context-length-aware"]
-    assert policy.profiles["default"].binding == 2
+    assert shape(policy)[0] == ["context-length-aware", "reachable"]
+    assert policy.profiles["default"].binding == 1
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        ([], ["reachable"]),
+        (["decode-filter", "session-affinity-filter"], ["decode-filter", "reachable", "session-affinity-filter"]),
+        (["session-affinity-filter", "decode-filter"], ["reachable", "session-affinity-filter", "decode-filter"]),
+        (["decode-filter", "session-affinity-filter", "reachable"], None),
+    ],
+)
+def test_reachable_comes_before_the_first_preference_unless_it_is_named(
+    listed: list[str], expected: list[str] | None
+) -> None:
+    policy = load(f"plugins: [{', '.join(f'{{type: {name}}}' for name in listed)}]")
+    assert shape(policy)[0] == (expected or listed)
+
+
+def test_decode_servers_that_all_stop_answering_scrapes_are_still_used(world: Any) -> None:
+    roles = [{"llm-d.ai/role": role} for role in ("decode", "decode", "prefill")]
+    state = world(3, labels=roles, failed_scrapes=[9, 9, 0])
+    decision = load("plugins: [{type: decode-filter}]").schedule(state.cycle(), state.rows)
+    assert decision is not None
+    assert set(decision.rows) == {0, 1}
 
 
 @pytest.mark.parametrize("place", ["saturationDetector:", "flowControl:\n  saturationDetector:"])

@@ -33,12 +33,11 @@ def answered(scorer: LeastCostScorer, state: Any, row: int, *, seconds_per_token
 def ended(
     scorer: LeastCostScorer, state: Any, row: int, *, token_seconds: float, count: int = 60, **fields: Any
 ) -> None:
-    """Answers of 101 tokens from a row, at this pace."""
+    """Answers from a row at this pace, of 101 tokens unless told otherwise."""
+    usual = {"complete": True, "first_token_seconds": 0.5, "output_tokens": 101.0} | fields
+    seconds = 0.5 + (usual["output_tokens"] - 1) * token_seconds
     for _ in range(count):
-        usual = {"complete": True, "first_token_seconds": 0.5, "output_tokens": 101.0} | fields
-        scorer.finished(
-            Finished(state.endpoints[row], "m", 1000.0, cached_tokens=None, seconds=0.5 + 100 * token_seconds, **usual)
-        )
+        scorer.finished(Finished(state.endpoints[row], "m", 1000.0, cached_tokens=None, seconds=seconds, **usual))
 
 
 def best(scorer: LeastCostScorer, cycle: Cycle, state: Any) -> int:
@@ -92,6 +91,16 @@ def test_prompts_keep_away_from_answers_that_are_slow_already(world: Any) -> Non
     ended(scorer, state, 0, token_seconds=0.045)
     ended(scorer, state, 1, token_seconds=0.015)
     assert best(scorer, state.cycle(prompt_tokens=4000), state) == 1
+
+
+def test_short_answers_are_kept_from_stalls_that_long_ones_bear(world: Any) -> None:
+    """One row has answers in progress, the other a prompt to be computed before."""
+    for tokens, expected in ((12.0, 1), (600.0, 0)):
+        state = world(2, inflight=[6, 0], decoding=[6, 0], prefill_tokens=[0, 1500])
+        scorer = LeastCostScorer(LeastCostParameters(decode_weight=0.0))
+        for row in (0, 1):
+            ended(scorer, state, row, token_seconds=0.01, count=400, output_tokens=tokens)
+        assert best(scorer, state.cycle(prompt_tokens=4000), state) == expected
 
 
 def test_an_answer_that_broke_off_says_nothing_about_pace(world: Any) -> None:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.pool import Floats
-from signalbox.scheduling.least_cost import Outlook, Weights, pressure, room, seconds, stall_price
-from signalbox.scheduling.least_cost.costs import KV_READ_TOKENS, MOST_PRESSURE, SEQUENCE_TOKENS
+from signalbox.scheduling.least_cost import Outlook, Weights, room, seconds, stall
+from signalbox.scheduling.least_cost.costs import KV_READ_TOKENS, SEQUENCE_TOKENS
 
-WEIGHTS = Weights(later=0.0, decode=0.0)
+WEIGHTS = Weights(later=0.0, decode=0.0, crowding=1.0)
 
 
 def outlook(**columns: Any) -> Outlook:
@@ -41,22 +41,46 @@ def test_tokens_ahead_and_slower_gpus_add_their_time() -> None:
 
 
 def test_a_stall_counts_for_every_request_there() -> None:
-    crowded = outlook(requests=[10, 2], stall=[0.5, 0.5])
-    assert seconds(crowded, WEIGHTS) == pytest.approx([0.1 * (1 + 5), 0.1 * (1 + 1)])
+    crowded = outlook(requests=[10, 2], stall=[0.05, 0.05])
+    assert seconds(crowded, WEIGHTS) == pytest.approx([0.1 + 0.5, 0.1 + 0.1])
+    assert seconds(crowded, Weights(later=0.0, decode=0.0, crowding=3.0)) == pytest.approx([0.1 + 1.5, 0.1 + 0.3])
 
 
 def test_a_prefill_delays_whoever_comes_before_the_queue_is_empty() -> None:
-    found = seconds(outlook(ahead=[3000, 0], arrivals=5.0), Weights(later=2.0, decode=0.0))
+    found = seconds(outlook(ahead=[3000, 0], arrivals=5.0), Weights(later=2.0, decode=0.0, crowding=0.0))
     assert found == pytest.approx([0.3 + 0.1 * (1 + 2 * 5 * 0.35), 0.1 * (1 + 2 * 5 * 0.05)])
 
 
 def test_neighbours_make_every_token_of_the_answer_slower() -> None:
-    found = seconds(outlook(uncached=[0, 0], requests=[5, 0], context=[7000, 0]), Weights(later=0.0, decode=0.5))
+    weights = Weights(later=0.0, decode=0.5, crowding=0.0)
+    found = seconds(outlook(uncached=[0, 0], requests=[5, 0], context=[7000, 0]), weights)
     assert found == pytest.approx([0.5 * 100 * 1e-4 * (7000 / KV_READ_TOKENS + 5 * SEQUENCE_TOKENS), 0.0])
 
 
-def test_the_price_of_a_stall_is_the_weight_at_the_target_and_falls_with_the_square() -> None:
-    assert stall_price(np.array([0.05, 0.025, 0.0, 0.1]), 0.05, 0.8) == pytest.approx([0.8, 0.2, 0.0, 3.2])
+def test_a_stall_costs_what_it_adds_to_the_square_of_the_pace_over_the_target() -> None:
+    # Answers of 10 tokens: 0.2 s more are 20 ms a token more.
+    found = stall(np.array([0.2, 0.2, 0.0]), np.array([0.03, 0.0, 0.05]), 0.05, 10.0, 1 / 10)
+    assert found == pytest.approx([1.0**2 - 0.6**2, 0.4**2, 0.0])
+
+
+def test_the_same_stall_costs_long_answers_less() -> None:
+    delay, pace = np.array([0.2]), np.array([0.01])
+    short, long = (stall(delay, pace, 0.05, tokens, 1 / tokens)[0] for tokens in (20.0, 500.0))
+    assert short > 25 * long
+
+
+@given(
+    st.lists(st.floats(1, 2000), min_size=1, max_size=20),
+    st.floats(0, 5),
+    st.floats(0, 0.2),
+)
+def test_a_stall_is_averaged_over_answers_by_how_long_they_are_in_progress(
+    lengths: list[float], delay: float, pace: float
+) -> None:
+    tokens = np.array(lengths)
+    each = (((pace + delay / tokens) / 0.05) ** 2 - (pace / 0.05) ** 2) * tokens / tokens.sum()
+    found = stall(np.array([delay]), np.array([pace]), 0.05, float(tokens.mean()), float((1 / tokens).mean()))
+    assert found[0] == pytest.approx(each.sum(), rel=1e-6, abs=1e-9)
 
 
 def test_what_fits_the_cache_waits_for_nothing_and_what_does_not_waits_for_others_to_end() -> None:
@@ -78,11 +102,5 @@ def test_more_of_anything_never_costs_less(rows: list[tuple[float, ...]], name: 
         **columns, seconds_per_token=speed, stall=np.full(len(rows), 0.1), arrivals=3.0, answer_tokens=100.0
     )
     after = msgspec.structs.replace(before, **{name: getattr(before, name) + more})
-    weights = Weights(later=0.5, decode=0.3)
+    weights = Weights(later=0.5, decode=0.3, crowding=1.5)
     assert (seconds(after, weights) >= seconds(before, weights)).all()
-
-
-def test_the_pace_presses_as_it_nears_the_target_and_not_without_end() -> None:
-    assert pressure(0.05, 0.05) == 1.0
-    assert pressure(0.05 * 2 / 3, 0.05) == pytest.approx(0.13, abs=0.01)
-    assert pressure(5.0, 0.05) == MOST_PRESSURE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import numpy as np
@@ -139,15 +138,18 @@ def test_what_was_on_the_way_to_an_endpoint_that_left_is_forgotten(world: Any) -
     assert wait(state, slots)[2] == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("slow_share", [0.0, 0.05, 0.1, 0.5])
-def test_the_slow_pace_is_what_nine_of_ten_answers_keep_to(slow_share: float) -> None:
-    answers, rng = Answers(), random.Random(2)
-    for _ in range(3000):
-        pace = 0.08 if rng.random() < slow_share else rng.uniform(0.009, 0.011)
-        answers.ended(0, 101.0, 1.0, 1.0 + 100 * pace)
-    if slow_share > 0.1:
-        assert answers.slow_seconds == pytest.approx(0.08, rel=0.1)
-    elif slow_share < 0.1:
-        assert answers.slow_seconds == pytest.approx(0.011, rel=0.25)
-    else:
-        assert 0.009 < answers.slow_seconds < 0.085
+def test_short_answers_among_long_ones_show_in_the_shortness_and_hardly_in_the_mean() -> None:
+    answers = Answers()
+    assert answers.shortness == pytest.approx(1 / PRIOR_TOKENS)
+    for _ in range(300):
+        answers.ended(0, 500.0, 1.0, 6.0)
+        answers.ended(0, 5.0, 1.0, 1.1)
+    assert answers.tokens == pytest.approx(252.5, rel=0.02)
+    assert answers.shortness == pytest.approx((1 / 500 + 1 / 5) / 2, rel=0.02)
+
+
+def test_an_answer_without_tokens_counts_as_one_token_short() -> None:
+    answers = Answers()
+    for _ in range(1000):
+        answers.ended(0, 0.0, 0.5, 0.5)
+    assert answers.shortness == pytest.approx(1.0)

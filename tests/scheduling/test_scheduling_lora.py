@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.conftest import Objects
 
 from signalbox.pool import ModelList, Pool, Readings
+from signalbox.pool.residency import UNTOLD_SLOTS
 from signalbox.scheduling import Cycle, guide_profile
 from signalbox.scheduling.filters import LoRAAffinity
 from signalbox.scheduling.lora import place
@@ -100,7 +101,31 @@ def test_a_busy_adapter_is_not_displaced_and_where_all_are_busy_there_is_no_plac
 
 
 def test_servers_without_lora_are_no_place() -> None:
-    assert placed(servers(3, slots=0)) is None
+    pool = servers(3, slots=0)
+    for endpoint in pool.endpoints:
+        pool.record_models(endpoint, ModelList(frozenset({"base"})))
+    assert placed(pool) is None
+
+
+@pytest.mark.parametrize("profile", ["guide", "filter", "scorer"])
+def test_servers_that_list_an_adapter_and_tell_no_slots_have_one_place_for_it(profile: str) -> None:
+    """SGLang, or a vLLM whose first adapter has had no request yet: no metric says how many fit a batch."""
+    pool = servers(8, slots=0)
+    home = placed(pool)
+    assert home is not None
+    asked = cycle(pool)
+    if profile == "scorer":
+        scores = LoRAAffinityScorer().score(asked, pool.rows)
+        assert sorted(scores) == [0] * 7 + [0.8]
+        chosen = int(pool.rows[scores.argmax()])
+    elif profile == "filter":
+        (chosen,) = LoRAAffinity().keep(asked, pool.rows).tolist()
+        assert LoRAAffinity().keep_few(asked, pool.rows.tolist()) == [chosen]
+    else:
+        decision = guide_profile().schedule(asked, pool.rows)
+        assert decision is not None
+        chosen = decision.rows[0]
+    assert pool.endpoint(chosen).host == home
 
 
 def test_a_loaded_server_is_passed_over_until_the_others_catch_up() -> None:
@@ -171,10 +196,10 @@ def test_a_place_is_one_of_the_candidates_and_has_a_slot_that_is_not_busy(data: 
         getattr(columns, name)[:] = rng.integers(0, most, columns.size)
     rows = pool.rows[rng.random(count) < 0.7]
     row = place(columns, "cold", rows)
+    slots = np.where(columns.lora_max > 0, columns.lora_max, UNTOLD_SLOTS)
     if row is None:
-        free = columns.lora_resident[rows] < columns.lora_max[rows]
-        idle = columns.lora_active[rows] < columns.lora_max[rows]
-        assert not (free | idle).any()
+        assert not (columns.lora_resident[rows] < slots[rows]).any()
+        assert not (columns.lora_active[rows] < slots[rows]).any()
     else:
         assert row in rows
-        assert columns.lora_max[row] > min(columns.lora_resident[row], columns.lora_active[row])
+        assert slots[row] > min(columns.lora_resident[row], columns.lora_active[row])

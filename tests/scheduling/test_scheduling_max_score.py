@@ -36,9 +36,17 @@ def test_equal_rows_take_turns_by_chance(size: int) -> None:
     assert max(first.values()) < 300 * max(3 / size, 0.65)
 
 
+@pytest.mark.parametrize("size", [2, 64, 65, 70])
+@pytest.mark.parametrize("busy", [0, 1])
+def test_more_may_be_asked_for_than_there_are(size: int, busy: int) -> None:
+    picked = pick([0.0] * (size - 1) + [1.0], [busy] * size, limit=size + 30)
+    assert picked[0] == size - 1
+    assert sorted(picked) == list(range(size))
+
+
 @given(
     st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 3)), min_size=1, max_size=200),
-    st.integers(1, 4),
+    st.integers(1, 250),
     st.integers(0, 5),
 )
 def test_what_is_picked_is_what_sorting_everything_would_pick(

@@ -35,6 +35,15 @@ def test_any_hit_makes_it_neutral_and_moves_nobody(world: Any) -> None:
     assert plugin.score(cold, state.rows) == pytest.approx([1, 0])
 
 
+def test_a_prompt_that_is_warm_anywhere_is_not_cold_wherever_it_goes(world: Any) -> None:
+    state = world(3)
+    warm, cold = state.cycle(prefix=state.prefix([1], total=3)), state.cycle(prefix=state.prefix([], total=3))
+    plugin = NoHitLRUScorer()
+    assert plugin.score(warm, state.rows[1:]) == pytest.approx([0.5, 0.5]), "who holds it is no candidate"
+    route(plugin, warm, 1)
+    assert plugin.score(cold, state.rows) == pytest.approx([1, 0.5, 0]), "nobody was given a cold one"
+
+
 def test_the_prefill_choice_counts_too(world: Any) -> None:
     state = world(3)
     cycle = state.cycle(prefix=state.prefix([], total=3))

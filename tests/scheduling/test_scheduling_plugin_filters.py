@@ -95,6 +95,13 @@ def test_utilization(world: Any, conditions: list[tuple[str, float]], fallback: 
     assert plugin.keep(state.cycle(), state.rows).tolist() == expected
 
 
+def test_utilization_does_not_count_requests_that_servers_have_not_shown_for_a_while(world: Any) -> None:
+    state = world(2, inflight=[5, 5])
+    state.columns.set_unseen(0, 5.0)
+    plugin = make("utilization-filter", conditions=[{"metric": "active-requests", "maxValue": 0}])
+    assert plugin.keep(state.cycle(), state.rows).tolist() == [0]
+
+
 @pytest.mark.parametrize(
     ("operator", "value", "options", "expected"),
     [

@@ -134,8 +134,12 @@ def broken(*_: Any) -> Any:
 def test_a_failing_plugin_is_left_out_counted_and_logged_once(
     world: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, plugin: str, method: str
 ) -> None:
-    built = policy("type: queue-scorer", "type: kv-cache-utilization-scorer", "type: session-affinity-scorer")
-    monkeypatch.setattr(type(next(p for p in built.plugins if p.name == plugin)), method, broken)
+    sections = ("type: queue-scorer", "type: kv-cache-utilization-scorer", "type: session-affinity-scorer")
+    kind = type(next(p for p in policy(*sections).plugins if p.name == plugin))
+    for name in (method, f"{method}_few"):
+        if hasattr(kind, name):
+            monkeypatch.setattr(kind, name, broken)
+    built = policy(*sections)
     state = world(2, kv_usage=[0.9, 0.1])
     with caplog.at_level(logging.ERROR):
         for expected in (1, 2):

@@ -184,6 +184,38 @@ kind: x
 """
 
 
+SEVERAL = """\
+plugin: []
+plugins:
+- {type: load-aware-scorer, parameters: {threshold: 0}}
+- {name: a}
+- {name: b, type: 5}
+- {type: queue-scorer, wieght: 3}
+- {type: zzz}
+featureGates: [nope]
+dataLayer: {sources: [5], more: 1}
+saturationDetector: {pluginRef: nope}
+schedulingProfiles:
+- name: default
+  plugins: [{pluginRef: queue-scorer, weigth: 2}, {pluginRef: 5}, {pluginRef: nobody}, {pluginRef: b}, {pluginRef: zzz}]
+"""
+SEVERAL_FIELDS = [
+    (3, "plugin"),
+    (5, "plugins[0].parameters.threshold"),
+    (6, "plugins[1].type"),
+    (7, "plugins[2].type"),
+    (8, "plugins[3].wieght"),
+    (9, "plugins[4].type"),
+    (10, "featureGates[0]"),
+    (11, "dataLayer.sources[0]"),
+    (11, "dataLayer.more"),
+    (12, "saturationDetector.pluginRef"),
+    (15, "schedulingProfiles[0].plugins[0].weigth"),
+    (15, "schedulingProfiles[0].plugins[1].pluginRef"),
+    (15, "schedulingProfiles[0].plugins[2].pluginRef"),
+]
+
+
 def _cases() -> list[tuple[str, str]]:
     pairs = []
     for case in CASES.split("\n%\n"):
@@ -198,3 +230,34 @@ def test_a_problem_names_line_field_and_fix(body: str, expected: str) -> None:
         load_policy(HEAD + body, name="epp.yaml")
     expected = expected.replace("CHECK", "check the indentation and the punctuation there and on the line before")
     assert [str(problem) for problem in caught.value.problems] == [expected]
+
+
+def _told(body: str) -> list[tuple[int, str]]:
+    with pytest.raises(InvalidPolicy) as caught:
+        load_policy(HEAD + body, name="epp.yaml")
+    return [(problem.origin.line, problem.field) for problem in caught.value.problems]
+
+
+def test_all_problems_are_told_at_once_each_on_its_line_and_what_refers_to_one_is_none() -> None:
+    assert _told(SEVERAL) == SEVERAL_FIELDS
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("plugins: 5\nfeatureGates: [x]\nparser: {pluginRef: y}\n", [(3, "plugins"), (4, "featureGates[0]")]),
+        (
+            "plugins: [{type: disagg-profile-handler}, {type: zz}]\nschedulingProfiles: [{name: 5}]\n",
+            [(3, "plugins[1].type"), (4, "schedulingProfiles[0].name")],
+        ),
+        (
+            "more: 1\nschedulingProfiles: [{name: a}, {name: a}]\n",
+            [(3, "more"), (4, "schedulingProfiles[1].name")],
+        ),
+        ("plugins: [null, {type: zz}]\n", [(3, "plugins[0]"), (3, "plugins[1].type")]),
+        ("1: x\nplugins: [{type: zz}]\n", [(3, '["1"]'), (4, "plugins[0].type")]),
+        (f"plugins: [{{type: {'a' * 300}}}]\n", [(3, "plugins[0].type")]),
+    ],
+)
+def test_what_cannot_be_read_at_all_hides_as_little_as_it_must(body: str, expected: list[tuple[int, str]]) -> None:
+    assert _told(body) == expected

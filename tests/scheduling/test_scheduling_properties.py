@@ -219,3 +219,47 @@ def test_no_decision_names_an_endpoint_that_a_filter_left_out(state: State, filt
 def test_every_filter_is_a_preference_a_detector_or_judges_row_by_row() -> None:
     binding = {name for name in of_role("filter") if not getattr(BUILTIN[name], "preference", False)}
     assert binding == set(ROW_BY_ROW) - {"context-length-aware"}
+
+
+def disaggregated(profiles: list[str], order: str) -> Policy:
+    deciders = {"encode": "always-disagg-multimodal-decider"}
+    if order == "decode-first":
+        deciders["prefill"] = "always-disagg-pd-decider"
+    handler = {"type": "disagg-profile-handler", "parameters": {"stageOrder": order, "deciders": deciders}}
+    types = [*deciders.values(), *[f"{stage}-filter" for stage in STAGES], "queue-scorer"]
+    members = {stage: [{"pluginRef": f"{stage}-filter"}, {"pluginRef": "queue-scorer"}] for stage in STAGES}
+    document = {
+        "apiVersion": "llm-d.ai/v1alpha1",
+        "kind": "EndpointPickerConfig",
+        "plugins": [*[{"type": name} for name in types], handler],
+        "schedulingProfiles": [{"name": stage, "plugins": members[stage]} for stage in profiles],
+    }
+    return load_policy(json.dumps(document), name="epp.yaml")
+
+
+STAGES = ("decode", "prefill", "encode")
+
+
+@given(
+    state=cycles(),
+    profiles=st.permutations(STAGES),
+    order=st.sampled_from(["decode-first", "prefill-first"]),
+    multimodal=st.booleans(),
+)
+def test_every_stage_of_a_disaggregated_request_is_served_by_its_role_in_whatever_order_profiles_stand(
+    state: State, profiles: list[str], order: str, multimodal: bool
+) -> None:
+    cycle, rows = state
+    cycle.multimodal = multimodal
+    first, second = (decide(disaggregated(names, order), state) for names in (list(STAGES), profiles))
+    can = {stage: set(cast(Filter, made(f"{stage}-filter")).keep(cycle, rows).tolist()) for stage in STAGES}
+    if first is None or second is None:
+        assert first is second
+        assert not can["decode"]
+        return
+    assert (first.rows, first.stages, first.headers) == (second.rows, second.stages, second.headers)
+    assert set(first.rows) <= can["decode"]
+    for stage, chosen in first.stages.items():
+        assert set(chosen) <= can[stage]
+    assert bool(first.stages.get("prefill")) is bool(can["prefill"])
+    assert bool(first.stages.get("encode")) is (multimodal and bool(can["encode"]))

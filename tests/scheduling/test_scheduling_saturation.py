@@ -48,6 +48,17 @@ def test_stale_and_missing_metrics_fall_back_to_what_is_in_flight(world: Any) ->
     assert detector.saturation(state.cycle(now=0.2), state.rows) == pytest.approx(1.0)
 
 
+def test_metrics_are_believed_for_three_scrape_intervals_as_long_as_these_are_now(world: Any) -> None:
+    state = world(1, waiting=[10], inflight=[50], scraped_at=[0.0])
+    detector = utilization()
+    assert detector.saturation(state.cycle(now=0.2), state.rows) == pytest.approx(0.5), "stale"
+    state.columns.scrape_interval = 0.5
+    assert detector.saturation(state.cycle(now=1.4), state.rows) == pytest.approx(2.0)
+    assert detector.saturation(state.cycle(now=1.6), state.rows) == pytest.approx(0.5)
+    state.columns.scrape_interval = 0.01
+    assert detector.saturation(state.cycle(now=0.09), state.rows) == pytest.approx(2.0), "100ms is the longer"
+
+
 @pytest.mark.parametrize(
     ("waiting", "expected"),
     [([6, 0], [0, 1]), ([7, 0], [1]), ([7, 8], [0, 1])],

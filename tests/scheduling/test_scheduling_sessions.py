@@ -57,13 +57,17 @@ def test_a_session_whose_endpoint_is_no_candidate_passes_and_binds_anew(world: A
     assert plugin.keep(cycle, state.rows).tolist() == [0]
 
 
-def test_sources_are_tried_in_order_and_the_gateways_own_knowledge_last(world: Any) -> None:
+def test_sources_are_tried_in_order_and_no_others(world: Any) -> None:
     state = world(2)
     sources = {"sources": [{"header": "X-Agent"}, {"header": "x-session-id"}]}
     plugin = SessionAffinityScorer(parameters(strategy="session_id", sessionIdConfig=sources))
     plugin.routed(state.cycle(headers={"x-session-id": "s", "x-agent": "a"}), Decision((1,), ()))
     assert plugin.score(state.cycle(headers={"x-agent": "a"}), state.rows).tolist() == [0, 1]
     assert plugin.score(state.cycle(headers={"x-session-id": "s"}), state.rows).tolist() == [0, 0]
+    assert plugin.score(state.cycle(session="a"), state.rows).tolist() == [0, 0]
+    knowing = {"sources": [{"header": "x-agent"}, {"attribute": "session-id"}]}
+    plugin = SessionAffinityScorer(parameters(strategy="session_id", sessionIdConfig=knowing))
+    plugin.routed(state.cycle(session="a"), Decision((1,), ()))
     assert plugin.score(state.cycle(session="a"), state.rows).tolist() == [0, 1]
 
 

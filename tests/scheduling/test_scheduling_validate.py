@@ -40,6 +40,16 @@ def test_the_walk_throughs_manifests_are_valid(capsys: pytest.CaptureFixture[str
     assert lines == ["checked 8 resources and 0 endpoint picker configurations: no problems"]
 
 
+def test_a_staleness_threshold_below_the_usual_scrape_interval_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detector = "- type: utilization-detector\n  parameters: {metricsStalenessThreshold: 10ms}\n"
+    (tmp_path / "epp.yaml").write_text(GOOD + detector)
+    status, lines = checked(capsys, tmp_path)
+    assert status == 0
+    assert any("metricsStalenessThreshold 0.01 s is below the 0.05 s between two scrapes" in line for line in lines)
+
+
 @pytest.mark.parametrize("where", ["document", "second document", "json", "config map"])
 def test_a_configuration_is_checked_wherever_it_stands(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str
@@ -49,7 +59,7 @@ def test_a_configuration_is_checked_wherever_it_stands(
         "document": ("epp.yaml", BAD, ":4 document 1 plugins[0].type"),
         "second document": ("epp.yaml", f"---\n{config_map('')}\n---\n{BAD}", "document 2 plugins[0].type"),
         "json": ("epp.json", json.dumps(plain), ":1 document 1 plugins[0].type"),
-        "config map": ("map.yaml", config_map(BAD), "ConfigMap/epp epp.yaml:4 plugins[0].type"),
+        "config map": ("map.yaml", config_map(BAD), ":10 document 1 ConfigMap/epp data[epp.yaml].plugins[0].type"),
     }
     name, text, place = texts[where]
     (tmp_path / name).write_text(text)
@@ -107,6 +117,7 @@ def test_a_path_that_is_not_there_is_a_problem(tmp_path: Path, capsys: pytest.Ca
     [
         ([], 2, "give at least one PATH, or --schema"),
         (["--schema"], 0, "EndpointPickerConfig"),
+        (["--schema", "epp.yaml"], 2, "--schema checks nothing: leave out epp.yaml, or --schema"),
         ([str(EXAMPLES / "get-started")], 0, "no problems"),
         (["nowhere"], 1, "does not exist"),
     ],

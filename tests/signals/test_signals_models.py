@@ -212,3 +212,18 @@ def test_many_endpoints_are_asked_less_often() -> None:
     poller._follow_the_pool()
     assert poller.interval == min(SLOWEST, 1000 * poller._cost.seconds / CPU_BUDGET)
     assert poller.interval > 2.0
+
+
+async def test_a_server_whose_labels_change_keeps_its_list_and_its_connection() -> None:
+    server = Server("base")
+    async with serving(server) as a:
+        pool = FakePool(a)
+        poller = ModelsPoller(pool, interval=0.005)
+        async with polling(poller):
+            await pool.until(lambda: BASE in pool.told_of("a"))
+            pool.endpoints = (Endpoint(a.name, a.namespace, a.pod, a.host, a.port, a.row, {"team": "x"}),)
+            poller.wake()
+            told = len(pool.told)
+            await pool.until(lambda: len(pool.told) > told + 2)
+    assert set(pool.told_of("a")) == {BASE}
+    assert len(server.connections) == 1

@@ -262,3 +262,15 @@ def test_adapter_names_come_through_escaping(names: list[str]) -> None:
     )
     info.labels("4", ",".join(names), "").set(1.5)
     assert parse_metrics(generate_latest(registry)).lora_active == frozenset({name.strip() for name in names} - {""})
+
+
+def test_host_memory_that_keeps_prefixes_is_read_where_an_engine_tells_of_it() -> None:
+    page = (
+        'sglang:hicache_host_total_tokens{model_name="m",tp_rank="0"} 200000\n'
+        'sglang:hicache_host_total_tokens{model_name="m",tp_rank="1"} 200000\n'
+    )
+    assert parse_metrics(page, ENGINES["sglang"]).offload_tokens == 200_000
+    ranks = page.replace("tp_rank", "dp_rank")
+    assert parse_metrics(ranks, ENGINES["sglang"]).offload_tokens == 400_000
+    assert parse_metrics(page).offload_tokens is None
+    assert parse_metrics("sglang:hicache_host_total_tokens NaN\n", ENGINES["sglang"]).offload_tokens is None

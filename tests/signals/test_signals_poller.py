@@ -26,11 +26,15 @@ class FakePool:
         self.marks: list[str] = []
         self.recorded: list[tuple[str, Readings, int, float]] = []
         self.failed: list[tuple[str, float]] = []
+        self.intervals: list[float] = []
         self._news = asyncio.Event()
 
     def change(self, *endpoints: Endpoint) -> None:
         self.endpoints = endpoints
         self.version += 1
+
+    def scraping_every(self, seconds: float, /) -> None:
+        self.intervals.append(seconds)
 
     def begin_scrape(self, endpoint: Endpoint, /) -> int:
         self.marks.append(endpoint.name)
@@ -252,3 +256,5 @@ async def test_the_interval_stretches_with_the_number_of_endpoints() -> None:
         async with polling(poller):
             await pool.until(lambda: bool(pool.marks))
             assert poller.interval > 0.3
+            await pool.until(lambda: bool(pool.recorded))
+            assert pool.intervals[0] > 0.3, "and the pool is told"

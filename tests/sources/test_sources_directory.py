@@ -91,7 +91,7 @@ def test_what_changes_what_goes_and_what_stays(tmp_path: Path) -> None:
     source = DirectorySource(tmp_path, pool)
     source.load()
     first = pool.endpoints[0]
-    replace(path, POOL + pod("pod-0", "10.0.0.1") + pod("pod-2", "10.0.0.3") + model("m", "drinks"))
+    replace(path, POOL + pod("pod-0", "10.0.0.1") + pod("pod-2", "10.0.0.3") + model("n", "drinks"))
     source.load()
     assert [endpoint.host for endpoint in pool.endpoints] == ["10.0.0.1", "10.0.0.3"]
     assert pool.endpoints[0] is first
@@ -101,6 +101,30 @@ def test_what_changes_what_goes_and_what_stays(tmp_path: Path) -> None:
     assert not pool.endpoints
     assert pool.spec is None
     assert pool.catalogue.open
+
+
+def test_a_models_name_cannot_be_edited_but_it_can_be_created_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(POOL + model("m", "food"))
+    pool = Pool("p")
+    source = DirectorySource(tmp_path, pool)
+    source.load()
+    replace(path, POOL + model("m", "drinks") + pod("pod-0", "10.0.0.1"))
+    for _ in range(2):
+        source.load()
+        assert pool.catalogue.names == ("food",)
+        (told,) = source.problems
+        assert (
+            "InferenceModel/m spec.modelName: is immutable: it was the string 'food', now it is the string 'drinks'"
+            in told
+        )
+    assert len(pool.endpoints) == 1, "the rest of the file counts"
+    replace(path, POOL)
+    source.load()
+    replace(path, POOL + model("m", "drinks"))
+    source.load()
+    assert pool.catalogue.names == ("drinks",)
+    assert source.problems == ()
 
 
 def test_a_broken_file_leaves_the_last_good_state_and_is_said_once(

@@ -193,6 +193,46 @@ def test_an_object_that_is_refused_leaves_the_last_good_one_in_force_and_is_list
     assert world.assembly.problems == []
 
 
+def test_a_models_name_stays_for_as_long_as_it_is_the_same_object(world: World) -> None:
+    """API servers before 1.25 let it be edited."""
+    world.put(MODEL, "m", {"modelName": "food", "poolRef": {"name": "pool"}}, uid="u-1")
+    drinks = {"modelName": "drinks", "poolRef": {"name": "pool"}}
+    world.put(MODEL, "m", drinks, uid="u-1")
+    world.assembly.flush("app=llm")
+    assert world.pool.catalogue.names == ("food",)
+    (problem,) = world.assembly.problems
+    assert (
+        "InferenceModel/m spec.modelName: is immutable: it was the string 'food', now it is the string 'drinks'"
+        in problem
+    )
+    world.put(MODEL, "m", drinks, uid="u-2")  # deleted and created while nobody watched
+    world.assembly.flush("app=llm")
+    assert world.pool.catalogue.names == ("drinks",)
+    assert world.assembly.problems == []
+
+
+def test_a_refused_pod_that_is_not_ready_any_more_is_no_endpoint(world: World) -> None:
+    world.pod("a", "nonsense")
+    world.assembly.flush("app=llm")
+    assert world.addresses == ["10.0.0.1:8000"]
+    world.pod("a", "nonsense", ready="False")
+    world.assembly.flush("app=llm")
+    assert world.addresses == []
+    assert len(world.assembly.problems) == 1
+
+
+def test_refused_pods_are_forgotten_with_their_selector(world: World) -> None:
+    world.pod("b", "nonsense")
+    world.put(STABLE_POOL, "pool", POOL_SPEC | {"selector": {"matchLabels": {"app": "new"}}})
+    world.pod("b", "nonsense", selector="app=new")
+    world.assembly.flush("app=new")
+    assert len(world.assembly.problems) == 1, "one pod, though two selectors select it"
+    world.assembly.forget_pods("app=llm")
+    assert len(world.assembly.problems) == 1
+    world.assembly.forget_pods("app=new")
+    assert world.assembly.problems == []
+
+
 def test_a_field_of_a_newer_release_is_left_out_and_said(world: World) -> None:
     spec = POOL_SPEC | {"targetPorts": [{"number": 9000, "protocol": "QUIC"}], "shape": {"round": True}}
     world.put(STABLE_POOL, "pool", spec)
@@ -272,3 +312,16 @@ def test_whatever_the_order_the_pool_ends_up_with_what_there_is(changes: list[tu
                 world.assembly.flush(chosen)
                 port = 8000 if "stable" in pools else 8001
                 assert world.addresses == sorted(f"{ip}:{port}" for (of, _), ip in pods.items() if of == chosen)
+
+
+def test_which_of_two_groups_objects_is_not_used_is_said_while_there_are_two(world: World) -> None:
+    world.put(OLD_OBJECTIVE, "x", {"priority": 5, "poolRef": {"name": "pool"}})
+    assert world.assembly.problems == []
+    world.put(OBJECTIVE, "x", {"priority": -5, "poolRef": {"name": "pool"}})
+    world.put(OBJECTIVE, "y", {"priority": 1, "poolRef": {"name": "pool"}})
+    assert world.assembly.problems == [
+        f"InferenceObjective ns/x of {EXPERIMENTAL_GROUP} is not used: the one of {LLM_D_GROUP} with that name counts;"
+        " delete one of the two"
+    ]
+    world.remove(OLD_OBJECTIVE, "x")
+    assert world.assembly.problems == []

@@ -201,6 +201,43 @@ async def test_without_permission_for_pods_the_pool_stays_unknown(tmp_path: Path
         await found.until(lambda: found.addresses == ["10.0.0.1:8000"])
 
 
+BOOKMARK = {
+    "kind": "Pod",
+    "apiVersion": "v1",
+    "metadata": {"resourceVersion": "598", "creationTimestamp": None},
+    "spec": {"containers": None},
+    "status": {},
+}
+
+
+async def test_bookmarks_break_no_watch(tmp_path: Path) -> None:
+    cluster = FakeCluster()
+    await cluster.pool()
+    await cluster.pod("a", "10.0.0.1")
+    async with following(tmp_path, cluster) as found:
+        await found.until(lambda: all(state.phase is Phase.FOLLOWED for state in found.source.state()))
+        await found.until(lambda: found.addresses == ["10.0.0.1:8000"] and len(cluster.watches) == 8)
+        for _, answer in cluster.watches:
+            await answer.write(json.dumps({"type": "BOOKMARK", "object": BOOKMARK}).encode() + b"\n")
+        await cluster.pod("b", "10.0.0.2")
+        await found.until(lambda: len(found.addresses) == 2)
+        assert {(state.phase, state.lists, state.problem) for state in found.source.state()} == {
+            (Phase.FOLLOWED, 1, "")
+        }
+        assert len(cluster.watches) == 8
+
+
+async def test_an_empty_selector_selects_nothing_and_asks_for_nothing(tmp_path: Path) -> None:
+    cluster = FakeCluster()
+    await cluster.pod("a", "10.0.0.1")
+    spec = {"selector": {}, "targetPortNumber": 8000, "extensionRef": {"name": "e"}}
+    await cluster.put(f"{EXPERIMENTAL}/inferencepools", "pool", spec=spec)
+    async with following(tmp_path, cluster) as found:
+        await found.until(lambda: found.source.synced and found.pool.spec is not None)
+        assert found.addresses == []
+        assert "pods" not in {state.resource for state in found.source.state()}
+
+
 async def test_an_empty_cluster_is_known_to_be_empty(tmp_path: Path) -> None:
     async with following(tmp_path, FakeCluster()) as found:
         await found.until(lambda: found.source.synced)

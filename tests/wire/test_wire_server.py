@@ -17,6 +17,7 @@ from signalbox.wire import frames as f
 from signalbox.wire.frames import PREFACE, SETTINGS_ACK, frame, ping, settings
 from signalbox.wire.messages import PREFIX
 from signalbox.wire.protocol import GrpcProtocol
+from signalbox.wire.turns import Turns
 
 if TYPE_CHECKING:
     from tests.wire.conftest import RawPeer
@@ -81,6 +82,7 @@ class Shell:
             lambda _: True,
             self._close,
             self._grew,
+            Turns(asyncio.get_running_loop(), Limits(**limits).turn_seconds),
         )
         self.transport = FakeTransport()
         self.protocol.connection_made(self.transport)  # type: ignore[arg-type]

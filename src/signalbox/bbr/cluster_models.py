@@ -20,7 +20,7 @@ class _Meta(msgspec.Struct):
     name: str
     namespace: str = ""
     resource_version: str = msgspec.field(name="resourceVersion", default="")
-    created: str = msgspec.field(name="creationTimestamp", default="")
+    created: str | None = msgspec.field(name="creationTimestamp", default=None)
 
 
 class ConfigMapRecord(msgspec.Struct):
@@ -58,9 +58,19 @@ class ClusterModels:
         self._collection = Collection("", "v1", "configmaps", namespace, selector)
         self._known: dict[str, ConfigMapRecord] = {}
         self._said = Said()
-        reflector: Reflector[ConfigMapRecord] = Reflector(rng or Random())
+        reflector: Reflector[ConfigMapRecord] = Reflector(rng or Random(), builtin=True)
         codec = Codec(ConfigMapRecord)
         self._follower = Follower(api, self._collection, codec, reflector, self._deliver, clock)
+        self._changed: Callable[[], None] = lambda: None
+
+    @property
+    def known(self) -> bool:
+        """Whether the ConfigMaps were read at least once; being refused them is no reading."""
+        return self._follower.reflector.lists > 0
+
+    def on_change(self, changed: Callable[[], None]) -> None:
+        """Call ``changed`` whenever there may be news, among them that the ConfigMaps are `known`."""
+        self._changed = changed
 
     async def follow(self) -> None:
         """Follow them for ever."""
@@ -74,11 +84,12 @@ class ClusterModels:
                 self._known.pop(change.name, None)
         if changes:
             self._read()
+        self._changed()
 
     def _read(self) -> None:
         config_maps: list[ConfigMap] = []
         problems: list[str] = []
-        for record in sorted(self._known.values(), key=lambda each: (each.metadata.created, each.name)):
+        for record in sorted(self._known.values(), key=lambda each: (each.metadata.created or "", each.name)):
             try:
                 config_map = parse_resource(record.document(), Origin(self._collection.path))
             except InvalidResource as invalid:

@@ -12,10 +12,11 @@ from aiohttp import web
 
 from signalbox.cli.configuration import ConfigurationFile
 from signalbox.cli.epp_options import EppOptions
-from signalbox.cli.pool_page import configuration_page, faults_of, pool_page
+from signalbox.cli.pool_page import GUIDE, configuration_page, faults_of, pool_page
 from signalbox.cli.registered import Registered, registered
 from signalbox.director import Director
 from signalbox.observability import DecisionLog, DecisionPages, FaultCollector, MetricsServer
+from signalbox.observability.refusals import Refusals, read_refusals
 from signalbox.pool import Pool
 
 Problems = Callable[[], Sequence[str]]
@@ -70,11 +71,10 @@ class AdminPages:
 
     def faults(self) -> FaultCollector:
         """The same as metrics, as far as somebody should be woken for it."""
-        configuration = self._configuration
         return FaultCollector(
             self._director.pool,
             lambda: len(self._refused()),
-            lambda: configuration is not None and bool(configuration.refused),
+            lambda: bool(self._refused_configuration()),
             lambda: faults_of(self._director.rules),
         )
 
@@ -82,15 +82,24 @@ class AdminPages:
         """What was read and not taken. What is overruled or held back is told beside it."""
         catalogue = self._director.pool.catalogue
         told = {*map(str, catalogue.conflicts), *map(str, catalogue.held_back())}
-        return [problem for problem in self._problems() if problem not in told]
+        return [problem for problem in (*self._problems(), *self._before().objects) if problem not in told]
+
+    def _refused_configuration(self) -> list[str]:
+        """What is wrong with the configuration as it is now."""
+        own = self._configuration.refused if self._configuration is not None else ""
+        return [*own.splitlines(), *self._before().configuration]
+
+    def _before(self) -> Refusals:
+        """What somebody else refused who read the manifests first."""
+        file = self._options.refused_file
+        return Refusals() if file is None else read_refusals(file)
 
     async def _pool(self, _request: web.Request) -> web.Response:
         page = pool_page(self._director.pool, time.monotonic())
         await asyncio.sleep(0)  # requests that are to be routed come first
         rules = self._director.rules
         page["configuration"] = configuration_page(rules, self._source())
-        refused = self._configuration.refused if self._configuration is not None else ""
-        page["configuration"]["refused"] = refused.splitlines()
+        page["configuration"]["refused"] = self._refused_configuration()
         page["refused"] = self._refused()
         page["decisions"] = None if self._decisions is None else self._decisions.state()
         return _json(page)
@@ -98,7 +107,7 @@ class AdminPages:
     def _source(self) -> str:
         if self._options.config_file is not None:
             return str(self._options.config_file)
-        return "--config-text" if self._options.config_text is not None else "the guide's filter tree"
+        return "--config-text" if self._options.config_text is not None else GUIDE
 
 
 async def _switched_off(_request: web.Request) -> web.Response:

@@ -17,11 +17,13 @@ from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import Proces
 
 from signalbox import __version__
 from signalbox.bbr import BaseModels, BodyTerms, ClusterModels, ModelDirectory, RouterMetrics, router_routes
+from signalbox.cli.bbr_plugins import plugin_notes
 from signalbox.cli.certificate import describe, keep_renewed, read_tls
 from signalbox.cli.draining import drain
 from signalbox.cli.limits import ENVELOPE, MIB
+from signalbox.cli.metrics_guard import MetricsGuard
 from signalbox.cli.stopping import Stop, stop_on_signals
-from signalbox.cluster import Access, Api, NoAccess, find_access
+from signalbox.cluster import Access, Api, NoAccess, Reviews, find_access
 from signalbox.cluster.access import SERVICE_ACCOUNT
 from signalbox.observability import MetricsServer, configure_logging, level_of_verbosity
 from signalbox.wire import GrpcServer, HealthService, Limits, ServingStatus, TlsError
@@ -43,11 +45,18 @@ class BbrOptions:
     metrics_port: int
     body_limit: int
     drain_seconds: float
+    drain_delay: float
     verbosity: int
     log_format: str
     secure_serving: bool
     cert_path: Path | None
     client_ca_file: Path | None
+    metrics_endpoint_auth: bool | None = None
+    """``None``: where base models come from an API server."""
+    plugins: tuple[str, ...] = ()
+    """As the reference is told them: ``type:name``, with ``:`` and JSON after it."""
+    notes: tuple[str, ...] = ()
+    """What to tell the user about flags that were accepted and have no effect."""
 
 
 def run(options: BbrOptions) -> int:
@@ -60,6 +69,8 @@ def run(options: BbrOptions) -> int:
         configure_logging(level, "console" if options.log_format == "console" else "json")
         if options.log_format not in ("json", "console"):
             raise ValueError(f"--log-format {options.log_format}: use json or console")
+        for note in (*options.notes, *plugin_notes(options.plugins)):
+            log.info("flag has no effect", extra={"note": note})
         if options.source is not None and not options.source.is_dir():
             raise ValueError(f"--source {options.source}: no such directory")
         uvloop.run(_serve(options, os.environ))
@@ -83,6 +94,11 @@ def _fail(problem: object, status: int) -> int:
 async def _serve(options: BbrOptions, environment: Mapping[str, str]) -> None:
     access = reach_cluster(options, environment)
     if access is None:
+        if options.metrics_endpoint_auth:
+            raise ValueError(
+                "--metrics-endpoint-auth asks an API server who may read the metrics: give --kubeconfig FILE, or give"
+                " the pod a service account's token"
+            )
         await BodyRouter(options).run(stop_on_signals())
         return
     for name in ("httpx2", "httpcore2"):
@@ -90,7 +106,8 @@ async def _serve(options: BbrOptions, environment: Mapping[str, str]) -> None:
     api = Api(access)
     try:
         log.info("following an API server", extra={"access": str(access), "namespace": options.namespace})
-        await BodyRouter(options, ClusterModels(api, options.namespace)).run(stop_on_signals())
+        guard = MetricsGuard(Reviews(api, time.monotonic)) if options.metrics_endpoint_auth is not False else None
+        await BodyRouter(options, ClusterModels(api, options.namespace), guard).run(stop_on_signals())
     finally:
         await api.close()
 
@@ -122,8 +139,13 @@ class BodyRouter:
         ValueError: options contradict each other.
     """
 
-    def __init__(self, options: BbrOptions, cluster: ClusterModels | None = None) -> None:
-        """Base models come from ``cluster``, else from the options' directory, else there are none."""
+    def __init__(
+        self, options: BbrOptions, cluster: ClusterModels | None = None, guard: MetricsGuard | None = None
+    ) -> None:
+        """Base models come from ``cluster``, else from the options' directory, else there are none.
+
+        ``guard`` says who may read the metrics: everybody without it.
+        """
         self._options = options
         self._draining = False
         self.listening = asyncio.Event()
@@ -139,9 +161,12 @@ class BodyRouter:
             router_routes(self._models, metrics, time.perf_counter, BodyTerms(mode, options.body_limit)),
             _limits(options.body_limit),
         )
+        self._cluster = cluster
         self._health = HealthService(self._status)
+        if cluster is not None:
+            cluster.on_change(self._health.notify)
         self._health_server = GrpcServer(self._health.routes())
-        self._metrics_server = MetricsServer(metrics.registry)
+        self._metrics_server = MetricsServer(metrics.registry, guard=guard)
 
     @property
     def grpc_port(self) -> int:
@@ -171,7 +196,9 @@ class BodyRouter:
             await self._listen(self._health_server, options.health_port, "--grpc-health-port")
             await self._listen(self._server, options.grpc_port, "--grpc-port", context)
             self.listening.set()
-            log.info("body-based routing ready", extra=self._places())
+            waits = self._cluster is not None and not self._cluster.known
+            ready = "body-based routing waits for its ConfigMaps" if waits else "body-based routing ready"
+            log.info(ready, extra=self._places())
             async with asyncio.TaskGroup() as tasks:
                 background = []
                 if self._known is not None:
@@ -181,8 +208,7 @@ class BodyRouter:
                 await stop.gently.wait()
                 self._draining = True
                 self._health.notify()
-                await asyncio.sleep(0)  # who watches our health hears of it before anyone is sent away
-                await drain(self._server, options.drain_seconds, stop, log)
+                await drain(self._server, options.drain_seconds, stop, log, delay=options.drain_delay)
                 for task in background:
                     task.cancel()
         finally:
@@ -194,9 +220,13 @@ class BodyRouter:
     def _models(self) -> BaseModels:
         return BaseModels() if self._known is None else self._known.models
 
-    def _status(self, _service: str) -> ServingStatus:
-        """The same for whatever service is asked about: the reference's manifests probe several names."""
-        return ServingStatus.NOT_SERVING if self._draining else ServingStatus.SERVING
+    def _status(self, service: str) -> ServingStatus:
+        """``liveness`` serves as long as the process does. All other names are the same, since the reference's
+        manifests probe several: not before base models are known, without which requests would lose a header."""
+        unread = self._cluster is not None and not self._cluster.known
+        if service == "liveness" or not (unread or self._draining):
+            return ServingStatus.SERVING
+        return ServingStatus.NOT_SERVING
 
     async def _listen_for_metrics(self) -> None:
         try:

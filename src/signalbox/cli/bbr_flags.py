@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from signalbox.cli.durations import seconds
 from signalbox.cli.epp_options import default_namespace
+from signalbox.cli.go_flags import NOTES
 
 _TLS = "TLS of the ext_proc port"
 _MIB = 1024 * 1024
 
 
 def bbr(
+    context: typer.Context,
     source: Annotated[
         Path | None,
         typer.Option(
@@ -33,6 +36,21 @@ def bbr(
             show_default=False,
         ),
     ] = None,
+    metrics_endpoint_auth: Annotated[
+        bool | None,
+        typer.Option(
+            help="Metrics only for those whom the API server lets GET them; in a cluster, unless =false.",
+            show_default=False,
+        ),
+    ] = None,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TYPE:NAME",
+            help="Accepted for the reference's two default plugins, which are built in (repeatable).",
+            show_default=False,
+        ),
+    ] = None,
     streaming: Annotated[
         bool, typer.Option(help="FULL_DUPLEX_STREAMED bodies from gateways that name no mode, else BUFFERED ones.")
     ] = False,
@@ -42,8 +60,21 @@ def bbr(
     metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Prometheus metrics.")] = 9090,
     body_limit: Annotated[int, typer.Option(min=1, help="Largest request body in MiB; larger ones get 413.")] = 32,
     drain_seconds: Annotated[
-        float, typer.Option(min=0, help="How long SIGTERM waits for requests in flight; a second one ends that.")
+        float,
+        typer.Option(
+            parser=seconds,
+            metavar="SECONDS",
+            help="How long SIGTERM waits for requests in flight; a second one ends that.",
+        ),
     ] = 30.0,
+    drain_delay: Annotated[
+        float,
+        typer.Option(
+            parser=seconds,
+            metavar="SECONDS",
+            help="How long SIGTERM leaves the port open while health says NOT_SERVING, before that.",
+        ),
+    ] = 0.0,
     verbosity: Annotated[int, typer.Option("-v", min=0, max=9, help="2 is normal, 4 is for debugging.")] = 2,
     log_format: Annotated[str, typer.Option("--log-format", "--zap-encoder", help="json or console.")] = "json",
     secure_serving: Annotated[
@@ -86,10 +117,14 @@ def bbr(
         metrics_port=metrics_port,
         body_limit=body_limit * _MIB,
         drain_seconds=drain_seconds,
+        drain_delay=drain_delay,
         verbosity=verbosity,
         log_format=log_format,
         secure_serving=secure_serving,
         cert_path=cert_path,
         client_ca_file=client_ca_file,
+        metrics_endpoint_auth=metrics_endpoint_auth,
+        plugins=tuple(plugin or ()),
+        notes=tuple(context.meta.get(NOTES, ())),
     )
     raise typer.Exit(run(options))

@@ -11,6 +11,8 @@ from signalbox.director import Director, Rules, guide_rules, policy_rules
 from signalbox.pool import Pool
 from signalbox.resources import Origin, Problem
 from signalbox.scheduling import InvalidPolicy, Policy, load_policy
+from signalbox.scheduling.saturation import UtilizationDetector
+from signalbox.scheduling.saturation.utilization import STALE_INTERVALS
 from signalbox.sources import changes
 
 log = logging.getLogger("signalbox.configuration")
@@ -30,27 +32,39 @@ class ConfigurationFile:
         """Read the file; ``None`` where it has not changed since.
 
         Raises:
-            OSError: it cannot be read.
-            UnicodeDecodeError: it is not UTF-8.
-            InvalidPolicy: it is no valid configuration.
+            InvalidPolicy: it cannot be read, is not UTF-8 or no valid configuration.
         """
-        text = self._path.read_text()
+        text = self._read()
         if text == self._text:
             return None
         if not text.strip():
-            place = Origin(str(self._path), 0, 0)
-            fix = "write an EndpointPickerConfig, or run without --config-file"
-            raise InvalidPolicy([Problem(place, "", "", "", "is empty", fix)])
+            raise self._useless("is empty", "write an EndpointPickerConfig, or run without --config-file")
         policy = load_policy(text, name=str(self._path))
         self._text = text
         return policy
+
+    def _read(self) -> str:
+        try:
+            data = self._path.read_bytes()
+        except OSError as error:
+            fix = "put it back, or give another with --config-file"
+            raise self._useless(f"cannot be read: {error.strerror or error}", fix) from None
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            message = f"is not UTF-8 text: byte {data[error.start]:#04x} at offset {error.start}"
+            line = data[: error.start].count(b"\n") + 1
+            raise self._useless(message, "save it as UTF-8", line) from None
+
+    def _useless(self, message: str, fix: str, line: int = 0) -> InvalidPolicy:
+        return InvalidPolicy([Problem(Origin(str(self._path), 0, line), "", "", "", message, fix)])
 
     async def follow(self, director: Director) -> None:
         """Replace the director's rules whenever the file changes, for ever."""
         async for _ in changes([self._path]):
             try:
                 policy = self.load()
-            except (OSError, UnicodeDecodeError, InvalidPolicy) as error:
+            except InvalidPolicy as error:
                 problems = describe(error)
                 if problems != self.refused:
                     log.error("configuration refused; the last good one stays in force", extra={"problems": problems})
@@ -59,7 +73,7 @@ class ConfigurationFile:
             self.refused = ""
             if policy is not None:
                 director.rules = policy_rules(policy, director.pool, director.rules)
-                announce(policy)
+                announce(policy, director.pool)
 
 
 def starting_rules(policy: Policy | None, pool: Pool, environment: Mapping[str, str]) -> Rules:
@@ -70,21 +84,28 @@ def starting_rules(policy: Policy | None, pool: Pool, environment: Mapping[str, 
     """
     if policy is None:
         return guide_rules(read_thresholds(environment))
-    announce(policy)
+    announce(policy, pool)
     return policy_rules(policy, pool)
 
 
-def announce(policy: Policy) -> None:
+def announce(policy: Policy, pool: Pool) -> None:
     """Log what is in force, and what a reader of the file would not expect."""
     log.info("configuration in force", extra={"plugins": [plugin.name for plugin in policy.plugins]})
-    for note in policy.notes:
+    for note in (*policy.notes, *staleness_notes(policy, pool.columns.scrape_interval)):
         log.warning("configuration note", extra={"note": note})
 
 
-def describe(error: Exception) -> str:
+def staleness_notes(policy: Policy, interval: float) -> list[str]:
+    """Return a note for each detector that calls metrics stale before the next ones can come, where an endpoint is
+    scraped every ``interval`` seconds."""
+    return [
+        f"{plugin.name}: metricsStalenessThreshold {plugin.parameters.metrics_staleness_threshold:g} s is below the"
+        f" {interval:g} s between two scrapes: metrics count as stale after {STALE_INTERVALS * interval:g} s"
+        for plugin in policy.plugins
+        if isinstance(plugin, UtilizationDetector) and plugin.parameters.metrics_staleness_threshold < interval
+    ]
+
+
+def describe(error: InvalidPolicy) -> str:
     """Return what is wrong, one problem a line."""
-    if isinstance(error, InvalidPolicy):
-        return "\n".join(str(problem) for problem in error.problems)
-    if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+    return "\n".join(str(problem) for problem in error.problems)

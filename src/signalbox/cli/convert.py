@@ -32,11 +32,19 @@ class Source:
     json: bool = False
 
 
-def run(paths: Sequence[Path], *, output: Path | None, only_converted: bool, stdin: TextIO | None = None) -> int:
+def run(
+    paths: Sequence[Path],
+    *,
+    output: Path | None,
+    only_converted: bool,
+    force: bool = False,
+    stdin: TextIO | None = None,
+) -> int:
     """Convert what is under ``paths``; ``-`` is standard input. Prints problems and what is to do to stderr.
 
-    Writes to ``output``, a file or a directory, or to stdout, and only when everything could be converted. Returns the
-    exit status: 0, or 2 where something is wrong with the input or the output cannot be written.
+    Writes to ``output``, a file or a directory, or to stdout, and only when everything could be converted; over its own
+    inputs only with ``force``. Returns the exit status: 0, or 2 where something is wrong with the input or the output
+    cannot be written.
     """
     problems: list[Problem] = []
     sources = [source for path in paths for source in _sources(path, stdin or sys.stdin, problems)]
@@ -53,7 +61,8 @@ def run(paths: Sequence[Path], *, output: Path | None, only_converted: bool, std
         sys.stdout.write("---\n".join(text for _, text in texts))
     else:
         try:
-            write_files(output, [(source.path, source.name, text) for source, text in texts])
+            inputs = () if force else [Path(source.path) for source in sources]
+            write_files(output, [(source.path, source.name, text) for source, text in texts], inputs)
         except Unwritable as error:
             print(error, file=sys.stderr)
             return BAD_INPUT

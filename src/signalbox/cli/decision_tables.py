@@ -99,9 +99,11 @@ def _steps(steps: list[Mapping[str, Any]]) -> Table:
     listed = table("step", "before>", "after>", "left out")
     for step in steps:
         more = f" and {step['dropped_more']} more" if step["dropped_more"] else ""
-        listed.add_row(
-            plain(step["plugin"]), str(step["before"]), str(step["after"]), plain(", ".join(step["dropped"]) + more)
-        )
+        told = plain(", ".join(step["dropped"]) + more)
+        if step.get("fault"):
+            told = plain(f"nobody, for it failed: {step['fault']}")
+            told.stylize("red")
+        listed.add_row(plain(step["plugin"]), str(step["before"]), str(step["after"]), told)
     return listed
 
 

@@ -133,6 +133,14 @@ def epp(
             help="How long SIGTERM waits for requests in flight; a second one ends that.",
         ),
     ] = 30.0,
+    drain_delay: Annotated[
+        float,
+        typer.Option(
+            parser=seconds,
+            metavar="SECONDS",
+            help="How long SIGTERM leaves the port open while health says NOT_SERVING, before that.",
+        ),
+    ] = 0.0,
     verbosity: Annotated[int, typer.Option("-v", min=0, max=9, help="2 is normal, 4 logs every decision.")] = 2,
     log_format: Annotated[str, typer.Option("--log-format", "--zap-encoder", help="json or console.")] = "json",
     secure_serving: Annotated[
@@ -203,6 +211,15 @@ def epp(
             rich_help_panel=_EXPLAIN,
         ),
     ] = 100.0,
+    refused_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON: what was refused before it could get here, for signalbox status; signalbox up writes one.",
+            show_default=False,
+            rich_help_panel=_EXPLAIN,
+        ),
+    ] = None,
 ) -> None:
     """Run an endpoint picker: Envoy asks it over ext_proc which model server should take each request.
 
@@ -229,6 +246,7 @@ def epp(
         kv_usage_metric=kv_cache_usage_percentage_metric,
         lora_metric=lora_info_metric,
         drain_seconds=drain_seconds,
+        drain_delay=drain_delay,
         config_file=config_file,
         config_text=config_text,
         fallbacks=fallbacks,
@@ -248,6 +266,7 @@ def epp(
         explain_records=explain_records,
         explain_sample=explain_sample,
         explain_rate=explain_rate,
+        refused_file=refused_file,
         notes=tuple(context.meta.get(NOTES, ())),
     )
     raise typer.Exit(run(options))

@@ -34,6 +34,7 @@ class EppOptions:
     kv_usage_metric: str | None
     lora_metric: str | None
     drain_seconds: float
+    drain_delay: float
     config_file: Path | None
     config_text: str | None
     fallbacks: int | None
@@ -53,5 +54,7 @@ class EppOptions:
     explain_records: int
     explain_sample: float
     explain_rate: float
+    refused_file: Path | None = None
+    """Says what was refused before this picker could see it."""
     notes: tuple[str, ...] = ()
     """What to tell the user about flags that were accepted and have no effect."""

@@ -32,6 +32,11 @@ class InCluster:
         self._changed = changed
 
     @property
+    def elects(self) -> bool:
+        """Whether replicas stand for election."""
+        return self.candidate is not None
+
+    @property
     def stands_back(self) -> bool:
         """Whether another replica leads, so that this one is not to be sent requests."""
         return self._leads() is False

@@ -69,6 +69,14 @@ def up(
             help="Use this real OpenAI-compatible server instead of simulated ones (repeatable).", show_default=False
         ),
     ] = None,
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="EndpointPickerConfig for every picker, in place of what the manifests say; watched.",
+            show_default=False,
+        ),
+    ] = None,
     speed: Annotated[
         float, typer.Option(min=0.01, help="Run the simulated servers this many times faster than real time.")
     ] = 1.0,
@@ -91,6 +99,7 @@ def up(
         port=port,
         listen_host=host,
         servers=tuple(server or ()),
+        config_file=config_file,
         speed=speed,
         body_limit=body_limit * 1024 * 1024,
         state_dir=state_dir,
@@ -132,11 +141,17 @@ def validate(
         bool, typer.Option("--schema", help="Print a JSON Schema of EndpointPickerConfig instead, for editors.")
     ] = False,
 ) -> None:
-    """Check manifests and EndpointPickerConfig files: one problem a line, exit status 1 where there are any."""
+    """Check manifests and EndpointPickerConfig files: one problem a line, exit status 1 where there are any.
+
+    Everything under the PATHs is taken as one set, as signalbox up and one cluster would: two objects of one name are a
+    problem. Check sets that do not belong together one by one.
+    """
     from signalbox.cli.validate import run
 
     if not paths and not schema:
         raise typer.BadParameter("give at least one PATH, or --schema")
+    if paths and schema:
+        raise typer.BadParameter(f"--schema checks nothing: leave out {paths[0]}, or --schema")
     raise typer.Exit(run(paths or (), schema=schema))
 
 
@@ -156,6 +171,9 @@ def convert(
     only_converted: Annotated[
         bool, typer.Option("--only-converted", help="Leave out documents that need no conversion.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Let --output replace the files that were read, without a copy.")
+    ] = False,
 ) -> None:
     """Turn InferenceModels into objectives and rewrites, and v1alpha2 InferencePools into v1.
 
@@ -164,7 +182,7 @@ def convert(
     """
     from signalbox.cli.convert import run
 
-    raise typer.Exit(run(paths, output=output, only_converted=only_converted))
+    raise typer.Exit(run(paths, output=output, only_converted=only_converted, force=force))
 
 
 @app.command()

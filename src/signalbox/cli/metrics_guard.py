@@ -19,7 +19,7 @@ class MetricsGuard:
 
     async def __call__(self, path: str, authorization: str) -> Denial | None:
         """Return why the request is denied, or ``None``: 401 without a valid token, 403 without permission, 500 where
-        the API server does not say."""
+        the API server does not say and has not said before that they may."""
         scheme, _, token = authorization.partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
@@ -29,7 +29,12 @@ class MetricsGuard:
         except ApiFailure as failure:
             self._complain(str(failure))
             return Denial(500, "the API server did not say who this is and what they may do: see the picker's log")
-        self._complain("")
+        if verdict.problem and not self._problem:
+            log.warning(
+                "the API server does not answer reviews: whoever was allowed last still is",
+                extra={"problem": verdict.problem},
+            )
+        self._problem = verdict.problem
         if not verdict.user:
             return Denial(401, "the bearer token is not valid, or no longer")
         if not verdict.allowed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 YAML_SUFFIXES = frozenset({".yaml", ".yml"})
@@ -13,13 +13,14 @@ class Unwritable(Exception):
     """The output cannot be written; nothing was. The text says why and what to do."""
 
 
-def write_files(output: Path, texts: Sequence[tuple[str, Path, str]]) -> None:
-    """Write texts, each with the place it came from and its name below a directory.
+def write_files(output: Path, texts: Sequence[tuple[str, Path, str]], inputs: Collection[Path] = ()) -> None:
+    """Write texts, each with the place it came from and its name below a directory; never over one of ``inputs``.
 
     ``output`` is a file if its name ends in ``.yaml`` or ``.yml`` and it is no directory; it then gets all texts as
     documents. Otherwise it is a directory and is made if need be. Raises Unwritable.
     """
     if output.suffix in YAML_SUFFIXES and not output.is_dir():
+        _keep(inputs, [output])
         _replace({output: "---\n".join(text for _, _, text in texts)})
         return
     if output.is_file() or output.suffix == ".json":
@@ -31,7 +32,15 @@ def write_files(output: Path, texts: Sequence[tuple[str, Path, str]]) -> None:
         if target in contents:
             raise Unwritable(f"{origin} and {origins[target]} would both become {target}; convert them one by one")
         contents[target], origins[target] = text, origin
+    _keep(inputs, contents)
     _replace(contents)
+
+
+def _keep(inputs: Collection[Path], targets: Iterable[Path]) -> None:
+    kept = {os.path.realpath(path) for path in inputs}
+    for target in targets:
+        if os.path.realpath(target) in kept:
+            raise Unwritable(f"{target}: is one of the inputs; choose another --output, or add --force to replace it")
 
 
 def _replace(contents: dict[Path, str]) -> None:

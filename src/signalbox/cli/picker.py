@@ -16,6 +16,7 @@ from signalbox import __version__
 from signalbox.cli.admin import AdminPages, decision_log
 from signalbox.cli.certificate import describe, keep_renewed, read_tls
 from signalbox.cli.configuration import ConfigurationFile, starting_rules
+from signalbox.cli.draining import drain
 from signalbox.cli.epp_options import EppOptions
 from signalbox.cli.limits import read_limits
 from signalbox.cli.scraping import engines
@@ -23,7 +24,7 @@ from signalbox.cli.stopping import Stop
 from signalbox.cli.thresholds import read_streaming
 from signalbox.director import Director
 from signalbox.extproc import BodyBudget, Terms, picker_routes
-from signalbox.observability import MetricsServer, PickerMetrics, ReportedLoad
+from signalbox.observability import MetricsServer, PickerMetrics, ReportedLoad, TransportCollector
 from signalbox.pool import Pool
 from signalbox.scheduling import load_policy
 from signalbox.signals import MetricsPoller, ModelsPoller
@@ -41,7 +42,8 @@ HEALTH_SERVICES = frozenset(
     {"", "inference-extension", "liveness", "readiness", "envoy.service.ext_proc.v3.ExternalProcessor"}
 )
 """Names the reference's manifests probe. ``liveness`` serves as long as the process does, the others while the pool is
-known and no other replica leads."""
+known and no other replica leads. Without leader election any other name is answered like ``readiness``, as the
+reference does; with it, a mistyped name has to be told from a replica that waits."""
 
 
 class Picker:
@@ -71,6 +73,7 @@ class Picker:
         """Set once all ports are open."""
         metrics = PickerMetrics(ReportedLoad(pool), build_ref=__version__)
         self._configuration = None if options.config_file is None else ConfigurationFile(options.config_file)
+        pool.scraping_every(options.scrape_interval)
         policy = self._configuration.load() if self._configuration is not None else None
         if options.config_text is not None:
             policy = load_policy(options.config_text, name="--config-text")
@@ -103,6 +106,7 @@ class Picker:
         self._admin = AdminPages(options, self._director, decisions, self._configuration, lambda: source.problems)
         self._admin.add_to(self._metrics_server)
         metrics.registry.register(self._admin.faults())
+        metrics.registry.register(TransportCollector(self._server))
         self._models_poller = ModelsPoller(pool)
         self._poller = MetricsPoller(pool, options.scrape_interval, engines=engines(options), path=options.scrape_path)
 
@@ -166,22 +170,13 @@ class Picker:
         log.info("stopped")
 
     async def _drain(self, stop: Stop) -> None:
-        seconds = self._options.drain_seconds
-        log.info("draining", extra={"seconds": seconds, "calls": self._server.calls})
         self._draining = True
         self._health.notify()
-        await asyncio.sleep(0)  # who watches our health hears of it before anyone is sent away
-        draining = asyncio.create_task(self._server.drain(seconds))
-        hurried = asyncio.create_task(stop.at_once.wait())
-        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
-        if not draining.done():
-            log.warning("asked to stop again: closing at once", extra={"calls": self._server.calls})
-        for task in (draining, hurried):
-            task.cancel()
-        await asyncio.wait({draining, hurried})
+        options = self._options
+        await drain(self._server, options.drain_seconds, stop, log, delay=options.drain_delay)
 
     def _status(self, service: str) -> ServingStatus:
-        if service not in HEALTH_SERVICES:
+        if service not in HEALTH_SERVICES and self._cluster is not None and self._cluster.elects:
             return ServingStatus.SERVICE_UNKNOWN
         waiting = self._pool.spec is None or (self._cluster is not None and self._cluster.stands_back)
         if service == "liveness" or not (waiting or self._draining):

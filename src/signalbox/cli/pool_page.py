@@ -13,6 +13,9 @@ from signalbox.scheduling import Profile
 MOST_LEFT_OUT = 100
 """Pods that are no endpoints, listed at most."""
 
+GUIDE = "the guide's filter tree"
+"""What decides where there is no configuration."""
+
 
 def pool_page(pool: Pool, now: float) -> dict[str, Any]:
     """Return the pool's endpoints with their columns, the pods that are none, and its models, ready for JSON.
@@ -36,6 +39,7 @@ def pool_page(pool: Pool, now: float) -> dict[str, Any]:
         "objectives": [{"name": name, "priority": priority} for name, priority in inventory.objectives],
         "overruled": list(inventory.overruled),
         "held_back": [str(held) for held in held_back],
+        "unloaded": [str(found) for found in pool.catalogue.unloaded()],
     }
 
 
@@ -92,6 +96,7 @@ def _model(served: Served, unlisted: Set[tuple[str, str]]) -> dict[str, Any]:
         "name": served.name,
         "source": served.source,
         "criticality": served.criticality or None,
+        "sticky": served.sticky or None,
         "targets": [
             {"name": name, "weight": weight, "held_back": (served.source, name) in unlisted}
             for name, weight in served.targets

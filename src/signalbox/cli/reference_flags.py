@@ -53,6 +53,14 @@ _FIXED = {
 }
 """Flags of which only these values say what is done here."""
 
+_INSTEAD = {
+    "endpoint-selector": "pickers without an InferencePool are not built: create one with this selector as its"
+    " spec.selector.matchLabels, and give --pool-name",
+    "endpoint-target-ports": "pickers without an InferencePool are not built: create one with these spec.targetPorts,"
+    " and give --pool-name",
+}
+"""What to do where removing the flag is not all."""
+
 _FIXED_SWITCHES = {"disable-endpoint-subset-filter": False}
 
 _RENAMED = {"drain-timeout": "--drain-seconds"}
@@ -87,7 +95,16 @@ def translate(args: Sequence[str], flags: Mapping[str, bool]) -> Translated:
             return Translated([*told, arg, *rest], notes)
         written, equals, value = arg.partition("=")
         name = _CAMEL.sub(r"-\1", written.lstrip("-")).lower()
-        if not written.startswith("-") or len(name) < 2:
+        short = f"-{name}"
+        if len(name) == 1 and short in flags and (written == f"-{short}" or (equals and written == short)):
+            # Go has one kind of flag: -v=4, --v=4, --v 4. Ours of one letter take what follows as it is.
+            if not flags[short]:
+                told += [short] if _truth(name, value if equals else "true") else []
+            elif equals or rest:
+                told += [short, value if equals else rest.pop(0)]
+            else:
+                told.append(short)
+        elif not written.startswith("-") or len(name) < 2:
             # A value, or a short flag; the value of a short flag must not be taken for a flag.
             told.append(arg)
             if flags.get(arg) and rest:
@@ -131,7 +148,8 @@ def _valued(name: str, value: str, told: list[str], notes: list[str]) -> None:
     elif value not in _FIXED[name]:
         allowed = _FIXED[name][0]
         fix = f"write {allowed} or remove it" if allowed else "remove it"
-        raise typer.BadParameter(f"{value!r} is not done here: {fix}", param_hint=f"--{name}")
+        message = _INSTEAD.get(name, f"{value!r} is not done here: {fix}")
+        raise typer.BadParameter(message, param_hint=f"--{name}")
 
 
 def _truth(name: str, value: str) -> bool:

@@ -20,11 +20,15 @@ def replay(
     config: Annotated[
         list[Path] | None,
         typer.Option(
-            "--config", help="An EndpointPickerConfig to replay (repeatable). Without any: the default policy."
+            "--config",
+            help="An EndpointPickerConfig to replay (repeatable). Without any, nor --policy: the filter tree 'guide'.",
         ),
     ] = None,
     policy: Annotated[
-        list[str] | None, typer.Option("--policy", help="A baseline of the lab by its name (repeatable).")
+        list[str] | None,
+        typer.Option(
+            "--policy", help="A baseline of the lab by its name (repeatable); a name it does not know lists them."
+        ),
     ] = None,
     pool: Annotated[int, typer.Option(min=1, max=1024, help="How many servers.", rich_help_panel=_SERVERS)] = 8,
     engine: Annotated[
@@ -38,10 +42,12 @@ def replay(
     ] = None,
     max_loras: Annotated[
         int,
-        typer.Option(min=0, help="LoRA slots of a server; 4 where adapters are asked for.", rich_help_panel=_SERVERS),
+        typer.Option(
+            min=0, max=1024, help="LoRA slots of a server; 4 where adapters are asked for.", rich_help_panel=_SERVERS
+        ),
     ] = 0,
     speed: Annotated[
-        float, typer.Option(min=0.001, help="Replay arrivals so many times as fast.", rich_help_panel=_TRAFFIC)
+        float, typer.Option(min=0.001, max=1e6, help="Replay arrivals so many times as fast.", rich_help_panel=_TRAFFIC)
     ] = 1.0,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Replay only so many requests.", rich_help_panel=_TRAFFIC)
@@ -53,6 +59,20 @@ def replay(
         float,
         typer.Option(min=0.0, max=1.0, help="Give this share of the requests priority -1.", rich_help_panel=_TRAFFIC),
     ] = 0.0,
+    unstreamed: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Let this share of the answers come in one piece.", rich_help_panel=_TRAFFIC
+        ),
+    ] = 0.0,
+    as_recorded: Annotated[
+        bool,
+        typer.Option(
+            "--as-recorded",
+            help="Keep requests of one moment together; else they are spread over the trace's step.",
+            rich_help_panel=_TRAFFIC,
+        ),
+    ] = False,
     block_tokens: Annotated[
         int, typer.Option(min=1, max=65535, help="Tokens to a block of hash_ids.", rich_help_panel=_TRAFFIC)
     ] = 512,
@@ -119,6 +139,8 @@ def replay(
                 limit=limit,
                 adapters=adapters,
                 sheddable=sheddable,
+                unstreamed=unstreamed,
+                as_recorded=as_recorded,
                 block_tokens=block_tokens,
                 slo=slo,
                 ladder=ladder,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -19,11 +20,12 @@ from signalbox.lab.report import as_json, as_page, figure_table, figure_title, l
 from signalbox.lab.slo import Slo
 from signalbox.lab.traces import InvalidTrace, read_trace
 from signalbox.lab.workload import Workload
-from signalbox.scheduling import InvalidPolicy
+from signalbox.scheduling import InvalidPolicy, load_policy
 
 _PATIENCE = 1.0  # seconds until progress is shown
 _LORA_SLOTS = 4
 _PIPE_WIDTH = 160
+_LEAST_SPEED, _MOST_SPEED = 0.001, 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Wishes:
     limit: int | None
     adapters: int
     sheddable: float
+    unstreamed: float
+    as_recorded: bool
     block_tokens: int
     slo: str
     ladder: str
@@ -64,6 +68,8 @@ def run(wishes: Wishes) -> int:
     if wishes.out is not None:
         try:
             wishes.out.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=wishes.out):
+                pass  # whether files can be made there shows now and not after the replay
         except OSError as error:
             print(f"signalbox replay: --out {wishes.out}: {error.strerror}", file=sys.stderr)
             return 2
@@ -79,8 +85,8 @@ def run(wishes: Wishes) -> int:
         except ValueError as error:  # servers that cannot serve this trace
             print(f"signalbox replay: {error}", file=sys.stderr)
             return 2
-    _show(rehearsal, wishes.out, time.monotonic() - begun, stopped=bool(status))
-    return status
+    written = _show(rehearsal, wishes.out, time.monotonic() - begun, stopped=bool(status))
+    return status if written else status or 2
 
 
 def make_plan(wishes: Wishes) -> Plan:
@@ -89,12 +95,17 @@ def make_plan(wishes: Wishes) -> Plan:
     slo = Slo.parse(wishes.slo)
     ladder = _speeds(wishes.ladder)
     workload = read_trace(wishes.trace, wishes.block_tokens)
+    if not wishes.as_recorded:
+        workload = workload.spread(wishes.seed)
     if wishes.limit is not None:
         workload = workload.first(wishes.limit)
     if wishes.adapters:
         workload = workload.with_adapters(wishes.adapters, seed=wishes.seed)
     if wishes.sheddable:
         workload = workload.with_sheddable(wishes.sheddable, seed=wishes.seed)
+    if wishes.unstreamed:
+        workload = workload.with_unstreamed(wishes.unstreamed, seed=wishes.seed)
+    workload = replace(workload, notes=(*workload.notes, *_not_modelled(wishes)))
     if ladder and not workload.rate:
         raise ValueError("--ladder: the trace has no rate: its requests all come at once")
     return Plan(
@@ -135,6 +146,19 @@ def _contenders(wishes: Wishes) -> tuple[Contender, ...]:
     return tuple(found)
 
 
+def _not_modelled(wishes: Wishes) -> list[str]:
+    """What these configurations ask for and no replay does."""
+    notes = []
+    for path in wishes.configs:
+        policy = load_policy(path.read_text("utf-8-sig"), name=str(path))
+        if len(policy.profiles) > 1:
+            notes.append(
+                f"{path} has {len(policy.profiles)} scheduling profiles: what stages other than the one that answers"
+                " would do, such as prefill, is not modelled; that server does all of the work"
+            )
+    return notes
+
+
 def _servers(wishes: Wishes, workload: Workload) -> tuple[Server, ...]:
     profiles = [find_engine(name) for name in wishes.engines]
     slots = wishes.max_loras or (_LORA_SLOTS if workload.adapters else 0)
@@ -171,13 +195,13 @@ def _speeds(text: str) -> tuple[float, ...]:
             speed = float(part)
         except ValueError:
             raise ValueError(f"--ladder: {part.strip()!r} is not a number") from None
-        if not 0 < speed < float("inf"):
-            raise ValueError(f"--ladder: {part.strip()} is not a positive speed")
+        if not _LEAST_SPEED <= speed <= _MOST_SPEED:
+            raise ValueError(f"--ladder: {part.strip()} is not a speed from {_LEAST_SPEED:g} to {_MOST_SPEED:g}")
         speeds.append(speed)
     return tuple(sorted(set(speeds)))
 
 
-def _show(rehearsal: Rehearsal, out: Path | None, seconds: float, *, stopped: bool) -> None:
+def _show(rehearsal: Rehearsal, out: Path | None, seconds: float, *, stopped: bool) -> bool:
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     for note in rehearsal.plan.workload.notes:
         console.print(f"note: {note}", highlight=False)
@@ -190,12 +214,18 @@ def _show(rehearsal: Rehearsal, out: Path | None, seconds: float, *, stopped: bo
     if stopped:
         done = f"{len(rehearsal.results)} of {len(rehearsal.plan.contenders)} policies"
         console.print(f"stopped; {done} are done", highlight=False)
+    written = True
     if out is not None and rehearsal.results:
-        (out / "replay.json").write_bytes(as_json(rehearsal))
-        (out / "requests.csv").write_text(request_lines(rehearsal))
-        (out / "report.html").write_text(as_page(rehearsal))
-        console.print(f"wrote replay.json, requests.csv and report.html to {out}", highlight=False)
+        try:
+            (out / "replay.json").write_bytes(as_json(rehearsal))
+            (out / "requests.csv").write_text(request_lines(rehearsal))
+            (out / "report.html").write_text(as_page(rehearsal))
+            console.print(f"wrote replay.json, requests.csv and report.html to {out}", highlight=False)
+        except OSError as error:
+            written = False
+            print(f"signalbox replay: --out {error.filename or out}: {error.strerror}", file=sys.stderr)
     console.print(f"took {seconds:.1f} s", highlight=False)
+    return written
 
 
 class _Bars:

@@ -84,7 +84,7 @@ def show(page: Mapping[str, Any], url: str) -> None:
     for model in page["models"]:
         models.add_row(
             plain(model["name"]),
-            plain(_targets(model["targets"])),
+            plain(_targets(model["targets"]) + (f"; sticky by {model['sticky']}" if model["sticky"] else "")),
             model["criticality"] or "",
             plain(model["source"]),
         )
@@ -97,6 +97,7 @@ def show(page: Mapping[str, Any], url: str) -> None:
     _section(out, "objectives", [f"{found['name']}: priority {found['priority']}" for found in page["objectives"]])
     _section(out, "overruled", page["overruled"])
     _section(out, "held back", page["held_back"])
+    _section(out, "not loaded", page["unloaded"])
     _section(out, "refused", page["refused"])
     _configuration(out, page["configuration"])
     _section(out, "decisions", [_decisions(page["decisions"])])
@@ -149,7 +150,10 @@ def _configuration(out: Any, page: Mapping[str, Any]) -> None:
         lines.append(f"prefix index: {index['blocks']:,} blocks, about {index['memory_bytes'] / 1e6:.1f} MB")
     lines += [f"note: {note}" for note in page["notes"]]
     lines += [f"plugin {name} failed {count} times" for name, count in page["faults"].items()]
-    lines += [f"refused, the last good one is in force: {problem}" for problem in page["refused"]]
+    from signalbox.cli.pool_page import GUIDE
+
+    in_force = GUIDE if page["source"] == GUIDE else "the last good one"
+    lines += [f"refused, {in_force} is in force: {problem}" for problem in page["refused"]]
     _section(out, "configuration", lines)
 
 

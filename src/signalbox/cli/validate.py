@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from signalbox.adapters.config import InvalidConfig, parse_config
+from signalbox.cli.configuration import staleness_notes
 from signalbox.gateway.arguments import ArgumentCheck
+from signalbox.gateway.configurations import in_manifest, line_of_text
 from signalbox.resources import ConfigMap, Origin, Problem, Skipped
 from signalbox.resources.yamltree import read_json, read_yaml
 from signalbox.scheduling import InvalidPolicy, Policy, load_document, load_policy
 from signalbox.scheduling.configuration import KIND
 from signalbox.scheduling.configuration.schema import config_schema
+from signalbox.signals.pace import INTERVAL
 from signalbox.sources import ManifestReader
 
 
@@ -28,7 +31,8 @@ class Report:
     def policy(self, place: str, policy: Policy) -> None:
         """Count a valid configuration and keep its notes."""
         self.configurations += 1
-        self.notes += [f"{place}: note: {note}" for note in policy.notes]
+        notes = (*policy.notes, *staleness_notes(policy, INTERVAL))
+        self.notes += [f"{place}: note: {note}" for note in notes]
 
     def invalid(self, problems: Sequence[Problem]) -> None:
         """Count an invalid configuration and keep its problems."""
@@ -76,11 +80,12 @@ def _check_config_map(resource: ConfigMap, report: Report) -> None:
                 report.problems += error.problems
         if f"kind: {KIND}" not in text:
             continue
-        place = f"{origin} ConfigMap/{resource.metadata.name} {key}"
+        name, field = resource.metadata.name, f"data[{key}]"
         try:
-            report.policy(place, load_policy(text, name=place))
+            report.policy(f"{origin} ConfigMap/{name} {field}", load_policy(text, name=""))
         except InvalidPolicy as invalid:
-            report.invalid(invalid.problems)
+            begins = line_of_text(resource, key)
+            report.invalid([in_manifest(each, origin, "ConfigMap", name, field, begins) for each in invalid.problems])
 
 
 def run(paths: Sequence[Path], *, schema: bool) -> int:

@@ -7,8 +7,9 @@ from signalbox.cluster.election import Election, Terms
 from signalbox.cluster.errors import ApiFailure, NoAccess, Refused, Unreachable
 from signalbox.cluster.follower import Collection, Follower
 from signalbox.cluster.lease import LeaseCandidate, lease_name
-from signalbox.cluster.reflector import Change, Item, Phase, Put, Reflector, Removed
+from signalbox.cluster.reflector import Reflector
 from signalbox.cluster.reviews import Reviews, Verdict
+from signalbox.cluster.steps import Change, Item, Phase, Put, Removed
 
 __all__ = [
     "Access",

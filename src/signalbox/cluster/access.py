@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx2
 import msgspec
 import yaml
-from lightkube.config.client_adapter import user_auth, verify_cluster
+from lightkube.config.client_adapter import ExecAuth, user_auth, verify_cluster
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError
 
 from signalbox.cluster.errors import NoAccess
+from signalbox.cluster.token_file import TokenFile
+from signalbox.cluster.token_program import TokenProgram
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 HOME_KUBECONFIG = Path("~/.kube/config")
@@ -44,9 +47,18 @@ class Access:
     """One way in. The files it consists of are read anew by each `connect`, since tokens and certificates are
     renewed in place."""
 
-    def __init__(self, kubeconfig: Path | None, service_account: Path = SERVICE_ACCOUNT) -> None:
-        """``kubeconfig``, or the service account of the pod this runs in where it is ``None``."""
+    def __init__(
+        self,
+        kubeconfig: Path | None,
+        service_account: Path = SERVICE_ACCOUNT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``kubeconfig``, or the service account of the pod this runs in where it is ``None``.
+
+        ``clock``, in seconds, says when a token's file is read again.
+        """
         self._kubeconfig = kubeconfig
+        self._clock = clock
         self._service_account = service_account
 
     def __str__(self) -> str:
@@ -61,7 +73,10 @@ class Access:
         try:
             config = self._read()
             user = config.user or User()
-            auth = user_auth(user)
+            # As lightkube, which prefers the file to a token, but reads it again only when it is refused.
+            auth = TokenFile(Path(user.token_file), self._clock) if user.token_file else user_auth(user)
+            if isinstance(auth, ExecAuth) and user.exec is not None:
+                auth = TokenProgram(auth, user.exec.command)
             verify = verify_cluster(config.cluster, user, config.abs_file)
         except ConfigError as error:
             raise NoAccess(f"{self}: {error}; correct it") from error

@@ -2,8 +2,7 @@
 
 lightkube's own watch is not used: it raises on every error event before it has noted a version, starts over without a
 version on 410, so that deletions are lost, cannot ask for bookmarks, and splits lines at U+0085 and its like, which
-may stand inside an annotation. What is used of it is its reading of configurations and its authentication, a bearer
-token that is read again after a 401 among others.
+may stand inside an annotation. What is used of it is its reading of configurations and most of its authentication.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from signalbox.cluster.errors import Refused, refusal
-from signalbox.cluster.reflector import Item
+from signalbox.cluster.steps import Item
 
 T = TypeVar("T", bound=Item)
 
@@ -27,6 +27,14 @@ class _Event(msgspec.Struct):
     object: msgspec.Raw
 
 
+class _MarkMeta(msgspec.Struct):
+    version: str = msgspec.field(name="resourceVersion")
+
+
+class _Mark(msgspec.Struct):
+    metadata: _MarkMeta
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """One page of a list: its objects, the version it shows, and where the next one begins, if there is one."""
@@ -38,10 +46,17 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Event(Generic[T]):
-    """One line of a watch."""
+    """One line of a watch: a change of an object."""
 
     kind: str
     item: T
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """One line of a watch: the version it has come to. Its object is an empty one, without even a name."""
+
+    version: str
 
 
 class Codec(Generic[T]):
@@ -52,6 +67,7 @@ class Codec(Generic[T]):
         page: Any = msgspec.defstruct(f"{item.__name__}List", fields)
         self._page = msgspec.json.Decoder(page)
         self._event = msgspec.json.Decoder(_Event)
+        self._mark = msgspec.json.Decoder(_Mark)
         self._item = msgspec.json.Decoder(item)
 
     def page(self, data: bytes) -> Page[T]:
@@ -62,7 +78,7 @@ class Codec(Generic[T]):
             raise Unreadable(f"list: {error}") from None
         return Page(read.items or [], read.metadata.version, read.metadata.more)
 
-    def event(self, line: bytes) -> Event[T] | Refused:
+    def event(self, line: bytes) -> Event[T] | Bookmark | Refused:
         """Return what one line of a watch says; an event of type ERROR is the failure it describes.
 
         Raises:
@@ -72,6 +88,8 @@ class Codec(Generic[T]):
             read = self._event.decode(line)
             if read.type == "ERROR":
                 return refusal(read.object)
+            if read.type == "BOOKMARK":
+                return Bookmark(self._mark.decode(read.object).metadata.version)
             return Event(read.type, self._item.decode(read.object))
         except msgspec.MsgspecError as error:
             raise Unreadable(f"event: {error}") from None

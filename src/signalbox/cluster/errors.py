@@ -21,9 +21,11 @@ class Unreachable(ApiFailure):
 class Refused(ApiFailure):
     """The API server answered with an error; the message is its own."""
 
-    def __init__(self, code: int, message: str, retry_after: float = 0.0) -> None:
-        """``code`` is the HTTP status, ``retry_after`` the seconds the server asks to be left alone for."""
+    def __init__(self, code: int, message: str, retry_after: float = 0.0, *, genuine: bool = True) -> None:
+        """``code`` is the HTTP status, ``retry_after`` the seconds the server asks to be left alone for; ``genuine``
+        is whether the body is one that API servers write, and not that of a proxy in between."""
         super().__init__(f"{code}: {message}")
+        self.genuine = genuine
         self.code = code
         self.message = message
         self.retry_after = retry_after
@@ -38,9 +40,14 @@ class _Details(msgspec.Struct):
     retry_after: int | None = msgspec.field(name="retryAfterSeconds", default=None)
 
 
+_NO_SUCH_PATH = "404 page not found"
+"""What an API server says, as plain text, of a group that it does not have."""
+
+
 class _Status(msgspec.Struct):
     """``v1`` Status, as far as it is read here."""
 
+    kind: str = ""
     code: int = 0
     message: str = ""
     reason: str = ""
@@ -57,7 +64,8 @@ def refusal(content: bytes | msgspec.Raw, code: int = 0, retry_after: str | None
         status = msgspec.json.decode(content, type=_Status)
     except msgspec.MsgspecError:
         text = bytes(content)[:200].decode(errors="replace").strip()
-        return Refused(code or 500, text or "no reason given", seconds)
+        return Refused(code or 500, text or "no reason given", seconds, genuine=text == _NO_SUCH_PATH)
     if status.details is not None and status.details.retry_after is not None:
         seconds = max(seconds, float(status.details.retry_after))
-    return Refused(code or status.code or 500, status.message or status.reason or "no reason given", seconds)
+    message = status.message or status.reason or "no reason given"
+    return Refused(code or status.code or 500, message, seconds, genuine=status.kind == "Status")

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from signalbox.cluster.api import Api
-from signalbox.cluster.codec import Codec, Lines, Unreadable
+from signalbox.cluster.codec import Bookmark, Codec, Lines, Unreadable
 from signalbox.cluster.errors import ApiFailure, Refused
-from signalbox.cluster.reflector import Change, Item, List, Pause, Phase, Reflector, Watch
+from signalbox.cluster.reflector import Reflector
+from signalbox.cluster.steps import Change, Item, List, Pause, Phase, Watch
 
 log = logging.getLogger("signalbox.kubernetes")
 
@@ -67,6 +68,7 @@ class Follower(Generic[T]):
         self._clock = clock
         self._sleep = sleep
         self._said = ""
+        self._forgotten = 0
         self._phase = Phase.STARTING
 
     async def run(self) -> None:
@@ -120,6 +122,9 @@ class Follower(Generic[T]):
                 event = self._codec.event(line)
                 if isinstance(event, Refused):
                     raise event
+                if isinstance(event, Bookmark):
+                    self.reflector.bookmarked(event.version)
+                    continue
                 changes += self.reflector.happened(event.kind, event.item)
         finally:
             if changes:
@@ -135,6 +140,12 @@ class Follower(Generic[T]):
                 log.info("resource followed", extra=told | {"before": str(before)})
             elif reflector.phase is Phase.ABSENT:
                 log.info("resource is not installed in this cluster; asked for again now and then", extra=told)
+        if reflector.forgotten != self._forgotten:
+            self._forgotten = reflector.forgotten
+            log.info(
+                "resource is listed anew: the API server has no history that far back",
+                extra={"resource": str(self.collection)},
+            )
         if reflector.problem != self._said:
             self._said = reflector.problem
             if reflector.problem and reflector.phase is not Phase.ABSENT:

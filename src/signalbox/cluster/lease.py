@@ -72,6 +72,8 @@ class LeaseCandidate:
         self._said: bool | None = None
         self._holder = ""
         self._problem = ""
+        self._unanswered = False
+        """Whether a write was sent of which nobody said what became of it."""
 
     @property
     def leads(self) -> bool:
@@ -107,7 +109,7 @@ class LeaseCandidate:
         self._announce()
         try:
             async with asyncio.timeout(RESIGN_SECONDS):
-                if release is not None and not await self._give_up(release):
+                if (release is None and self._unanswered) or (release is not None and not await self._give_up(release)):
                     # A write that was under way when we were stopped: see what became of it.
                     await self._do(Read())
                     release = self.election.resign(self._clock(), _stamp())
@@ -158,10 +160,16 @@ class LeaseCandidate:
 
     async def _put(self, write: Write) -> str:
         body = _Lease(msgspec.structs.replace(self._meta, version=write.version), spec=_spec(write.record))
-        if write.version:
-            answer = await self._api.request("PUT", f"{self._collection}/{self._meta.name}", body=body)
-        else:
-            answer = await self._api.request("POST", self._collection, body=body)
+        self._unanswered = True
+        try:
+            if write.version:
+                answer = await self._api.request("PUT", f"{self._collection}/{self._meta.name}", body=body)
+            else:
+                answer = await self._api.request("POST", self._collection, body=body)
+        except Refused as refused:
+            self._unanswered = refused.code >= 500
+            raise
+        self._unanswered = False
         lease = _decode(answer)
         self._meta = lease.metadata
         return lease.metadata.version

@@ -1,7 +1,8 @@
 """Who may read: bearer tokens and what their owners are allowed, as the API server sees it.
 
 A TokenReview says who a token belongs to, a SubjectAccessReview whether that user may GET a path. Both are remembered
-for a short while, by a digest of the token; a Prometheus server asks every few seconds.
+for a short while, by a digest of the token; a Prometheus server asks every few seconds. A permission counts for longer
+while the API server is away: it is then that somebody needs to see what the picker does.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from signalbox.cluster.api import Api
-from signalbox.cluster.errors import Unreachable
+from signalbox.cluster.errors import ApiFailure, Refused, Unreachable
 
 T = TypeVar("T")
+_Question = tuple[bytes, str]
 
 ALLOWED_SECONDS = 60.0
 """For how long a permission is relied upon."""
@@ -27,8 +29,20 @@ DENIED_SECONDS = 10.0
 """For how long a refusal is: someone may be about to mend it."""
 
 MOST_REMEMBERED = 1024
+"""Permissions remembered, and as many refusals; made-up tokens push out one another and nobody else."""
+
 MOST_AT_ONCE = 4
-"""Reviews under way at a time, so that made-up tokens cannot be turned into load on the API server."""
+"""Reviews under way at a time, so that made-up tokens cannot be turned into load on the API server; as many again for
+permissions that are looked up anew."""
+
+MOST_WAITING = 64
+"""Reviews that wait for their turn; more are turned away."""
+
+RENEWAL_SECONDS = 2.0
+"""How long an answer may take where an earlier permission would do, less than a Prometheus server waits for a page."""
+
+AWAY_SECONDS = 10.0
+"""How long an earlier permission counts before the API server is asked again, once it has not answered."""
 
 
 class _User(msgspec.Struct):
@@ -59,10 +73,12 @@ class _AccessReview(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one question. ``user`` is empty for a token nobody owns."""
+    """What became of one question. ``user`` is empty for a token nobody owns; ``problem`` is why this is an earlier
+    answer and no new one could be had."""
 
     user: str
     allowed: bool
+    problem: str = ""
 
 
 class Reviews:
@@ -71,25 +87,54 @@ class Reviews:
     def __init__(self, api: Api, clock: Callable[[], float]) -> None:
         self._api = api
         self._clock = clock
-        self._remembered: OrderedDict[tuple[bytes, str], tuple[float, Verdict]] = OrderedDict()
+        self._allowed: OrderedDict[_Question, tuple[float, Verdict]] = OrderedDict()
+        self._denied: OrderedDict[_Question, tuple[float, Verdict]] = OrderedDict()
         self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
+        self._renewing = asyncio.Semaphore(MOST_AT_ONCE)
+        self._waiting = 0
 
     async def may_get(self, token: str, path: str) -> Verdict:
         """Say whether the owner of ``token`` may GET ``path`` (a ``nonResourceURL``).
 
         Raises:
-            ApiFailure: the API server did not say; see `signalbox.cluster.ApiFailure`.
+            ApiFailure: the API server did not say, and has not said before that the owner may.
         """
         question = (hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest(), path)
         known = self._recall(question)
         if known is not None:
             return known
-        async with self._at_once:
+        earlier = self._allowed.get(question)
+        if earlier is None:
+            return await self._review(question, token, self._at_once)
+        try:
+            async with asyncio.timeout(RENEWAL_SECONDS):
+                return await self._review(question, token, self._renewing)
+        except TimeoutError:
+            problem = f"no answer within {RENEWAL_SECONDS:g} s"
+        except ApiFailure as failure:
+            if isinstance(failure, Refused) and failure.code < 500 and failure.code != 429:
+                raise
+            problem = str(failure)
+        known = Verdict(earlier[1].user, allowed=True, problem=problem)
+        self._allowed[question] = (self._clock() + AWAY_SECONDS, known)
+        return known
+
+    async def _review(self, question: _Question, token: str, turns: asyncio.Semaphore) -> Verdict:
+        if turns is self._at_once and self._waiting >= MOST_WAITING:
+            raise Unreachable(f"{MOST_WAITING} reviews of tokens wait already")
+        self._waiting += 1
+        try:
+            await turns.acquire()
+        finally:
+            self._waiting -= 1
+        try:
             known = self._recall(question)  # asked and answered while this one waited
             if known is None:
-                known = await self._ask(token, path)
+                known = await self._ask(token, question[1])
                 self._remember(question, known)
-        return known
+            return known
+        finally:
+            turns.release()
 
     async def _ask(self, token: str, path: str) -> Verdict:
         answer = await self._create("authentication.k8s.io", "TokenReview", "tokenreviews", {"token": token})
@@ -110,16 +155,21 @@ class Reviews:
         body = {"apiVersion": f"{group}/v1", "kind": kind, "spec": spec}
         return await self._api.request("POST", f"/apis/{group}/v1/{plural}", body=body)
 
-    def _recall(self, question: tuple[bytes, str]) -> Verdict | None:
-        known = self._remembered.get(question)
-        return known[1] if known is not None and self._clock() < known[0] else None
+    def _recall(self, question: _Question) -> Verdict | None:
+        known = self._allowed.get(question) or self._denied.get(question)
+        if known is None or self._clock() >= known[0]:
+            return None
+        if known[1].allowed:
+            self._allowed.move_to_end(question)
+        return known[1]
 
-    def _remember(self, question: tuple[bytes, str], verdict: Verdict) -> None:
-        seconds = ALLOWED_SECONDS if verdict.allowed else DENIED_SECONDS
-        self._remembered[question] = (self._clock() + seconds, verdict)
-        self._remembered.move_to_end(question)
-        if len(self._remembered) > MOST_REMEMBERED:
-            self._remembered.popitem(last=False)
+    def _remember(self, question: _Question, verdict: Verdict) -> None:
+        self._allowed.pop(question, None)
+        self._denied.pop(question, None)
+        memory, seconds = (self._allowed, ALLOWED_SECONDS) if verdict.allowed else (self._denied, DENIED_SECONDS)
+        memory[question] = (self._clock() + seconds, verdict)
+        if len(memory) > MOST_REMEMBERED:
+            memory.popitem(last=False)
 
 
 def _decode(answer: bytes, kind: type[T]) -> T:

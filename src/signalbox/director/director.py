@@ -8,19 +8,20 @@ it measures its own decisions for the observer.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from signalbox.admission import Shed
 from signalbox.director.arrival import Arrival, Refused, Routed
-from signalbox.director.events import Completion, Observer, SilentObserver, Ticket
+from signalbox.director.events import Completion, Course, Observer, SilentObserver, Ticket
+from signalbox.director.following import follow
 from signalbox.director.journal import Journal, Refusal
 from signalbox.director.observations import finished, first_token
 from signalbox.director.prefixes import Lookup
 from signalbox.director.refusals import bad_request, exhausted, nobody, unknown_model
 from signalbox.director.rules import Rules
 from signalbox.director.tickets import open_ticket, prompt_length
-from signalbox.payloads import PayloadError, Request, Usage, read_request
+from signalbox.payloads import PayloadError, Request, Usage, holds_media, read_request
 from signalbox.pool import Endpoint, Pool, Resolution, Rows
 from signalbox.pool.listings import able
 from signalbox.scheduling import Cycle, Profile, Step
@@ -35,8 +36,6 @@ LISTS_MODEL = "lists-model"
 
 _NAMED_BY_MODEL = frozenset({"chat", "completions"})
 """APIs every server has, so that a 404 is about the model."""
-
-_MEDIA = (b'"image_url"', b'"input_audio"', b'"video_url"', b'"input_image"', b'"image"')
 
 
 class Director:
@@ -115,6 +114,9 @@ class Director:
         if body is not None:
             ticket.request_bytes = len(body)
         seconds = self._stopwatch() - started
+        policy = rules.policy
+        if policy is not None and policy.follows and ticket.fallbacks:
+            ticket.course = Course(policy, cycle, decision)
         self._observer.routed(ticket, seconds)
         if journal is not None and kept is not None:
             ticket.noted = True
@@ -122,16 +124,18 @@ class Director:
         destination = ",".join([ticket.endpoint.address, *[endpoint.address for endpoint in ticket.fallbacks]])
         return Routed(destination, body, ticket, decision.headers, decision.response_headers, decision.steps)
 
-    def served(self, ticket: Ticket, address: str) -> None:
-        """The proxy reports which endpoint took the request: move the account there if it was a fallback."""
-        if ticket.charge is None or ticket.endpoint.address == address:
-            return
-        for endpoint in ticket.fallbacks:
-            if endpoint.address == address and self.pool.at(address) == endpoint:
-                self.pool.move(ticket.charge, endpoint)
-                ticket.endpoint = endpoint
-                ticket.moved = True
-                return
+    def served(self, ticket: Ticket, address: str) -> Mapping[str, str] | None:
+        """The proxy reports which endpoint took the request. Of a fallback everything follows it there: the account,
+        the prompt and what plugins keep. Returns the headers to set on the answer where that changes them.
+
+        It counts until the answer's first byte: a proxy knows by then.
+        """
+        if ticket.charge is None or ticket.endpoint.address == address or ticket.first_byte_at is not None:
+            return None
+        known = self.pool.at(address)
+        if known is None or not any(known.same_server(endpoint) for endpoint in ticket.fallbacks):
+            return None
+        return follow(self.pool, ticket, known)
 
     def first_byte(self, ticket: Ticket, now: float, status: int | None = None) -> None:
         """The first byte of the answer's body passed; ``status`` tells an answer from a refusal.
@@ -141,6 +145,7 @@ class Director:
         if ticket.first_byte_at is not None:
             return
         ticket.first_byte_at = now
+        ticket.lookup = ticket.course = None
         if not ticket.stream or ticket.charge is None or (status is not None and status >= 400):
             return
         self.pool.answered(ticket.charge)
@@ -162,7 +167,7 @@ class Director:
         if ticket.charge is None:
             return
         self.pool.release(ticket.charge)
-        ticket.charge = None
+        ticket.charge = ticket.lookup = ticket.course = None
         if ticket.stage_charges:
             self._release_stages(ticket)
         if ticket.insertions and ticket.tracker is not None:
@@ -177,12 +182,14 @@ class Director:
         elif status == 404 and ticket.api in _NAMED_BY_MODEL:
             self.pool.model_refused(ticket.endpoint, ticket.target)
         completion = Completion(outcome, status, response_bytes, usage)
-        if ticket.policy is not None:
-            ticket.policy.finished(finished(ticket, completion, now))
-        self._observer.finished(ticket, completion, now)
-        if ticket.noted and self._journal is not None:
-            ticket.completion, ticket.finished_at = completion, now
-            self._journal.finished(ticket)
+        try:
+            if ticket.policy is not None:
+                ticket.policy.finished(finished(ticket, completion, now))
+            self._observer.finished(ticket, completion, now)
+        finally:  # or the journal would keep the request as one that never ended
+            if ticket.noted and self._journal is not None:
+                ticket.completion, ticket.finished_at = completion, now
+                self._journal.finished(ticket)
 
     # -- parts of a decision ------------------------------------------------------------------------------------
 
@@ -193,7 +200,7 @@ class Director:
         cycle.now = now
         rules = self.rules
         if rules.policy is None or rules.policy.reads_media:
-            cycle.multimodal = any(mark in request.body for mark in _MEDIA)
+            cycle.multimodal = holds_media(request)
         prefix = rules.prefix
         if prefix is None:
             cycle.prompt_tokens = prompt_length(request)
@@ -213,7 +220,8 @@ class Director:
         """Tell whoever keeps something about endpoints which of them have left."""
         now_ready = self.pool.by_row
         for endpoint in self._known:
-            if now_ready.get(endpoint.row) != endpoint:
+            known = now_ready.get(endpoint.row)
+            if known is None or not known.same_server(endpoint):
                 self.rules.left(endpoint)
                 if self.rules.prefix is not None:
                     self.rules.prefix.forget(endpoint)
@@ -265,6 +273,8 @@ class Director:
                     () if cycle is None else tuple(cycle.steps),
                     "" if shed is None else shed.detector,
                     None if shed is None else shed.saturation,
+                    rows,
+                    self.pool.by_row,
                 )
             )
         return refusal

@@ -6,11 +6,19 @@ from typing import Protocol
 
 import msgspec
 
-from signalbox.director.prefixes import PrefixTracker
+from signalbox.director.prefixes import Lookup, PrefixTracker
 from signalbox.payloads import Usage
 from signalbox.pool import Charge, Endpoint
-from signalbox.scheduling import Policy
+from signalbox.scheduling import Cycle, Decision, Policy
 from signalbox.scheduling.prefix import Insertion
+
+
+class Course(msgspec.Struct, frozen=True):
+    """How a request was routed, for plugins that mind who served it in the end."""
+
+    policy: Policy
+    cycle: Cycle
+    decision: Decision
 
 
 class Ticket(msgspec.Struct):
@@ -23,7 +31,7 @@ class Ticket(msgspec.Struct):
     """The name sent to the server, after rewriting."""
     priority: int
     endpoint: Endpoint
-    """The first choice."""
+    """Who serves it: the first choice, or the fallback that was reported."""
     fallbacks: tuple[Endpoint, ...]
     received_at: float
     request_bytes: int
@@ -31,23 +39,27 @@ class Ticket(msgspec.Struct):
     prompt_tokens_estimate: int
     api: str = ""
     """Which API the client used: ``chat``, ``completions`` and so on."""
-    first_byte_at: float | None = None
-    rewrite: str = ""
-    """Name of the InferenceModelRewrite that chose the target, if one did."""
+    objective: str | None = None
+    """The InferenceObjective the client named."""
     slo_ttft: float | None = None
     """Seconds to the first token that the client asked for (``x-slo-ttft-ms``)."""
     slo_tpot: float | None = None
     """Seconds per output token that the client asked for (``x-slo-tpot-ms``)."""
-    objective: str | None = None
-    """The InferenceObjective the client named."""
+    rewrite: str = ""
+    """Name of the InferenceModelRewrite that chose the target, if one did."""
+    first_byte_at: float | None = None
     tracker: PrefixTracker | None = None
     """Who remembers this request's prompt: the index of the rules it was routed by."""
     insertions: tuple[Insertion, ...] = ()
-    """What that index learned from it: one for each endpoint that computes its prompt."""
+    """What that index learned from it: one for each endpoint that computes its prompt, the one that answers first."""
+    lookup: Lookup | None = None
+    """Its prompt and who held the beginning, until the answer begins: another endpoint may serve it."""
+    course: Course | None = None
+    """Where a plugin wants to follow it to that endpoint, until then."""
     stage_charges: tuple[Charge, ...] = ()
     """The same request on the accounts of its prefill and encode endpoints."""
     cached_tokens: float = 0.0
-    """How much of the prompt the first choice was believed to hold."""
+    """How much of the prompt its endpoint was believed to hold."""
     policy: Policy | None = None
     """Who chose, where it wants to hear of first tokens and ends."""
     ahead: float = 0.0
@@ -70,7 +82,8 @@ class Completion(msgspec.Struct, frozen=True):
     """How a routed request ended."""
 
     outcome: str
-    """``complete``, ``cancelled`` (client or proxy went away) or ``server_error`` (status >= 500 or reset)."""
+    """``complete``, ``cancelled`` (client or proxy went away) or ``server_error`` (status >= 500, or an error reported
+    under a status below 300, as streams must)."""
     status: int | None
     response_bytes: int
     usage: Usage | None

@@ -6,12 +6,13 @@ that, so that a decision nobody keeps costs one question.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from signalbox.director.events import Ticket
-from signalbox.pool import Columns, Rows
+from signalbox.pool import Columns, Endpoint, Rows
 from signalbox.scheduling import Cycle, Decision, Step
 
 K = TypeVar("K")
@@ -39,6 +40,10 @@ class Refusal(msgspec.Struct, frozen=True):
     """What measured the saturation for which it was shed."""
     saturation: float | None = None
     """How full that found the candidates: 1 at the limit."""
+    rows: Rows | None = None
+    """The candidates' rows; ``None`` where nobody came into question."""
+    endpoints: Mapping[int, Endpoint] = {}
+    """The pool's endpoints at the time, by row."""
 
 
 class Journal(Protocol[K]):

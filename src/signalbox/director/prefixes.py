@@ -75,6 +75,11 @@ class PrefixTracker:
             return None
         return self._index.insert(lookup.blocks, endpoint.row)
 
+    def move(self, insertion: Insertion, lookup: Lookup, endpoint: Endpoint) -> Insertion | None:
+        """The prompt went to ``endpoint`` instead; ``None`` as `remember`."""
+        self._index.give_back(insertion)
+        return self.remember(lookup, endpoint)
+
     def give_back(self, insertion: Insertion) -> None:
         """The request failed: its prompt was not cached after all."""
         self._index.give_back(insertion)
@@ -92,10 +97,14 @@ class PrefixTracker:
         self._capacity_changes, self._seen = columns.capacity_changes, endpoints
         parameters, index = self.parameters, self._index
         if parameters.auto_tune:
-            index.set_block_size(block_size_for(columns.block_size[self._pool.rows]))
+            index.set_block_size(block_size_for(columns.block_size[self._pool.rows], parameters.block_size_tokens))
         for endpoint in endpoints:
-            size, blocks = float(columns.block_size[endpoint.row]), float(columns.kv_blocks[endpoint.row])
+            row = endpoint.row
+            size, blocks = float(columns.block_size[row]), float(columns.kv_blocks[row])
+            offloaded = int(columns.offload_tokens[row] if parameters.auto_tune else 0)
+            offloaded = offloaded or parameters.offload_tokens_per_server
             if parameters.auto_tune and size > 0 and blocks > 0:
-                index.set_capacity(endpoint.row, engine_capacity(size, blocks))
+                index.set_capacity(row, engine_capacity(size, blocks, offloaded))
             else:
-                index.set_capacity(endpoint.row, parameters.lru_capacity_per_server * parameters.block_size_tokens)
+                device = parameters.lru_capacity_per_server * parameters.block_size_tokens
+                index.set_capacity(row, device + offloaded)

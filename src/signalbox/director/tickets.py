@@ -9,7 +9,6 @@ from signalbox.director.rules import Rules
 from signalbox.payloads import Request
 from signalbox.pool import Charge, Endpoint, Pool, Resolution
 from signalbox.scheduling import Decision
-from signalbox.scheduling.prefix import Insertion
 
 CHARS_PER_TOKEN = 4
 """Characters of prompt text to a token, for estimates: English text averages about four."""
@@ -42,49 +41,60 @@ def open_ticket(
 
     ``prompt_tokens`` is the length of its prompt, known or estimated.
     """
-    prefix = rules.prefix
-    endpoints = [pool.endpoint(row) for row in decision.rows[:named]]
+    first, *others = [pool.endpoint(row) for row in decision.rows[:named]]
     answer_tokens = DEFAULT_ANSWER_TOKENS if request.max_tokens is None else request.max_tokens
     answer_tokens = min(answer_tokens, LONGEST_ANSWER_TOKENS)
     cached = 0.0
-    stages = [pool.endpoint(rows[0]) for rows in decision.stages.values() if rows]
-    insertions: list[Insertion] = []
-    if lookup is not None and prefix is not None:
-        cached = lookup.cached_tokens(endpoints[0])
-        remembered = [prefix.remember(lookup, endpoint) for endpoint in (endpoints[0], *stages)]
-        insertions = [insertion for insertion in remembered if insertion is not None]
     ticket = Ticket(
-        request_id=arrival.request_id,
-        model=request.model,
-        target=resolution.target,
-        priority=resolution.priority,
-        endpoint=endpoints[0],
-        fallbacks=tuple(endpoints[1:]),
-        received_at=now,
-        request_bytes=len(request.body),
-        stream=request.stream,
-        prompt_tokens_estimate=prompt_tokens,
-        rewrite=resolution.rewrite,
-        slo_ttft=arrival.slo_ttft,
-        slo_tpot=arrival.slo_tpot,
-        objective=arrival.objective,
-        api=request.api,
-        tracker=prefix,
-        insertions=tuple(insertions),
-        cached_tokens=cached,
+        arrival.request_id,
+        request.model,
+        resolution.target,
+        resolution.priority,
+        first,
+        tuple(others),
+        now,
+        len(request.body),
+        request.stream,
+        prompt_tokens,
+        request.api,
+        arrival.objective,
+        arrival.slo_ttft,
+        arrival.slo_tpot,
+        resolution.rewrite,
     )
+    stages = _stages(pool, decision) if decision.stages else ()
+    prefix = rules.prefix
+    if lookup is not None and prefix is not None:
+        cached = lookup.cached_tokens(first)
+        computing = (first, *[endpoint for endpoint, computes in stages if computes])
+        remembered = [prefix.remember(lookup, endpoint) for endpoint in computing]
+        ticket.tracker = prefix
+        ticket.insertions = tuple([insertion for insertion in remembered if insertion is not None])
+        ticket.cached_tokens = cached
+        if others:
+            ticket.lookup = lookup
     policy = rules.policy
     if policy is not None and policy.observes:
-        row = endpoints[0].row
         ticket.policy = policy
-        ticket.ahead = pool.columns.believed_at(pool.columns.prefill_tokens, row)
-        ticket.decoding = pool.columns.believed_at(pool.columns.decoding, row)
-    ticket.charge = pool.acquire(endpoints[0], prompt_tokens - cached, answer_tokens, cached)
+        ticket.ahead = pool.columns.believed_at(pool.columns.prefill_tokens, first.row)
+        ticket.decoding = pool.columns.believed_at(pool.columns.decoding, first.row)
+    ticket.charge = pool.acquire(first, prompt_tokens - cached, answer_tokens, cached)
     if stages:
-        ticket.stage_charges = tuple([_charge_stage(pool, stage, prompt_tokens, lookup) for stage in stages])
+        ticket.stage_charges = tuple([
+            _charge_stage(pool, endpoint, prompt_tokens if computes else 0.0, lookup) for endpoint, computes in stages
+        ])  # fmt: skip
     return ticket
 
 
-def _charge_stage(pool: Pool, stage: Endpoint, prompt_tokens: int, lookup: Lookup | None) -> Charge:
-    cached = 0.0 if lookup is None else lookup.cached_tokens(stage)
+def _stages(pool: Pool, decision: Decision) -> list[tuple[Endpoint, bool]]:
+    """The endpoints of the other stages, and whether each computes the prompt."""
+    return [
+        (pool.endpoint(row), stage not in decision.promptless)
+        for stage, rows in decision.stages.items()
+        for row in rows
+    ]
+
+
+def _charge_stage(pool: Pool, stage: Endpoint, prompt_tokens: float, lookup: Lookup | None) -> Charge:
+    cached = 0.0 if lookup is None or not prompt_tokens else lookup.cached_tokens(stage)
     return pool.acquire(stage, prompt_tokens - cached, 0.0, cached)

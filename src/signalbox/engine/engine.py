@@ -160,6 +160,11 @@ class Engine:
             adapters_in_host_memory=self.adapters.in_host_memory,
         )
 
+    @property
+    def batch_end(self) -> float | None:
+        """When the batch in progress ends; ``None`` where there is none."""
+        return self._batch_end
+
     def uncomputed_tokens(self) -> int:
         """Prompt tokens of all requests here that no batch has taken yet, less what the prefix cache would spare."""
         state = self._prefill

@@ -26,14 +26,19 @@ class BodyBudget:
         self.limit = limit
         """Bytes."""
         self.held = 0
-        """Bytes of bodies kept now."""
+        """Bytes of bodies kept now, with what is kept of answers to read their usage."""
         self.holders: dict[HeldBody, Callable[[], None]] = {}
         """Who keeps them, and what makes that one give its body up."""
         self._elsewhere = elsewhere
 
+    @property
+    def exceeded(self) -> bool:
+        """More is kept than may be."""
+        return self.held + self._elsewhere() > self.limit
+
     def enforce(self) -> None:
         """Where more is kept than may be, have the longest body given up: not whoever comes last pays."""
-        if self.held + self._elsewhere() > self.limit and self.holders:
+        if self.holders and self.exceeded:
             self.holders[max(self.holders, key=_size)]()
 
 

@@ -21,13 +21,13 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import msgspec
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 
 from signalbox.director import Director, Refused, Routed
 from signalbox.extproc import encoding, headers, refusals
 from signalbox.extproc.answer import Answer
 from signalbox.extproc.bodies import BodyBudget, HeldBody
+from signalbox.extproc.decoding import PLAIN_TAIL
 from signalbox.extproc.phases import Phases
 from signalbox.wire import Call
 
@@ -40,14 +40,6 @@ _NONE: int = ProcessingMode.NONE
 
 _NO_VALUES: headers.Values = {}
 _NO_HEADERS: Mapping[str, str] = {}
-
-
-def _is_json(body: bytes) -> bool:
-    try:
-        msgspec.json.decode(body, type=msgspec.Raw)
-    except msgspec.DecodeError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +153,17 @@ class Exchange(Phases):
             if held is None:
                 held = self._held = HeldBody(self._terms.bodies, self._no_room)
             held.add(body)
-        # There is only one message with a body: either trailers follow, or the body is cut short.
-        elif self._request_mode == _BUFFERED or _is_json(body):
+        # There is only one message with a body. Either trailers follow or the body is cut short, and nothing but its
+        # announced length tells which: the beginning of a body may well be whole JSON.
+        elif self._request_mode == _BUFFERED or headers.length_is(self._values, size):
             self._decide(body, end_of_stream=False)
         else:
             self._turn_away(refusals.in_part(size))
 
     def _request_trailers(self) -> None:
         if not self._settled:
-            self._decide(b"" if self._held is None else self._held.take(), end_of_stream=False)
+            held, self._held = self._held, None
+            self._decide(b"" if held is None else held.take(), end_of_stream=False)
         self._call.send(encoding.CONTINUE_REQUEST_TRAILERS)
 
     def _headless(self) -> None:
@@ -201,8 +195,8 @@ class Exchange(Phases):
             self._refuse(outcome)
             return
         if outcome.ticket is not None:
-            self._answer = Answer(director, outcome.ticket, self._clock)
-            self._tail = b""  # who served may have been named before there was anyone to hear it
+            self._answer = Answer(director, outcome.ticket, self._clock, self._terms.bodies)
+            self._tails = (PLAIN_TAIL,)  # who served may have been named before there was anyone to hear it
         self._answer_headers = outcome.response_headers
         removed = headers.owned(self._values)
         if removed:
@@ -264,7 +258,9 @@ class Exchange(Phases):
 
     def _served(self, address: str) -> None:
         if self._answer is not None:
-            self._answer.served(address)
+            changed = self._answer.served(address)
+            if changed is not None:
+                self._answer_headers = changed
 
     def _response_headers(self, values: headers.Values, end_of_stream: bool) -> None:
         if self._answer is not None:

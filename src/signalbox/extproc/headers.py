@@ -38,7 +38,7 @@ def values_of(message: HttpHeaders, wanted: frozenset[bytes] | None) -> Values:
     """The ``wanted`` headers of a message, all where that is ``None``. Envoy fills ``raw_value``, others ``value``."""
     values: Values = {}
     for header in message.headers.headers:
-        name = header.key.lower().encode()
+        name = header.key.encode().lower()  # as bytes: only ASCII has cases in header names
         if wanted is None or name in wanted:
             values[name] = header.raw_value or header.value.encode()
     return values
@@ -76,6 +76,12 @@ def longer_than(values: Values, limit: int) -> bool:
     """Whether the headers announce a body of more than ``limit`` bytes."""
     length = values.get(CONTENT_LENGTH, b"")
     return length.isdigit() and (len(length) > 15 or int(length) > limit)
+
+
+def length_is(values: Values, size: int) -> bool:
+    """Whether the headers announce a body of exactly ``size`` bytes."""
+    length = values.get(CONTENT_LENGTH, b"")
+    return length.isdigit() and len(length) <= 15 and int(length) == size
 
 
 def _first(values: Values, names: tuple[bytes, ...]) -> bytes | None:

@@ -31,17 +31,19 @@ class Phases(ABC):
     """Calls a method of its own for each phase; `Exchange` fills them in.
 
     Most messages are read in their bytes, what is unusual about the others by protobuf: which of the two it was makes
-    no difference to what is called.
+    no difference to what is called, except that protobuf refuses header names and values that are not UTF-8 where the
+    bytes are read without a look at those that nobody wants.
     """
 
-    __slots__ = ("_request_mode", "_response_mode", "_tail")
+    __slots__ = ("_request_mode", "_response_mode", "_tails")
 
     def __init__(self, response_mode: int) -> None:
         self._request_mode = -1
         """How the gateway sends request bodies; -1 before the first message."""
         self._response_mode = response_mode
-        self._tail = b""
-        """What followed the phase in the last message that said more than usual."""
+        self._tails: tuple[bytes, ...] = (PLAIN_TAIL,)
+        """What need not be read again: the usual tail, and those of the last two messages that said more. Envoy writes
+        one and the same metadata in either order."""
 
     def message(self, data: bytes) -> None:
         """Handle one ``ProcessingRequest``; a malformed one ends the stream with INVALID_ARGUMENT."""
@@ -52,7 +54,7 @@ class Phases(ABC):
             if piece is not None and begun:
                 start, stop, end, last = piece
                 tail = data[end:]
-                if tail in (PLAIN_TAIL, self._tail) or self._take_tail(tail):
+                if tail in self._tails or self._take_tail(tail):
                     if kind == RESPONSE_BODY:
                         self._response_body(data[start:stop], last)
                     else:
@@ -63,7 +65,7 @@ class Phases(ABC):
             if found is not None:
                 values, end, last = found
                 tail = data[end:]
-                if (begun and tail in (PLAIN_TAIL, self._tail)) or self._take_tail(tail):
+                if (begun and tail in self._tails) or self._take_tail(tail):
                     self._response_headers(values, last)
                     return
         elif kind == REQUEST_HEADERS:
@@ -109,7 +111,7 @@ class Phases(ABC):
         tail = read_tail(data)
         if tail is None:
             return False
-        self._tail = data
+        self._tails = (PLAIN_TAIL, self._tails[-1], data)
         self._take(tail)
         return True
 

@@ -170,7 +170,7 @@ class Cluster:
             task.cancel()  # they may take the pods' own, longer grace
         await asyncio.gather(*self._ending_pods.values(), return_exceptions=True)
         await asyncio.gather(
-            *(pod.stop(grace) for pod in self._pods.values()),
+            *(pod.stop(grace, hurried=True) for pod in self._pods.values()),
             self._pickers.stop(),
             self._body_routing.stop(),
             *(server.stop() for server in self._servers),

@@ -26,7 +26,9 @@ class ConfigurationCheck:
     good one is served by the guide's filter tree until it gets one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path | None = None) -> None:
+        """``file`` holds the configuration of every picker, whatever their Deployments say."""
+        self._file = file
         self._good: dict[Key, str] = {}
         self._checked: dict[str, Verdict] = {}
         self._before: dict[str, Verdict] = {}
@@ -37,18 +39,43 @@ class ConfigurationCheck:
         self._before, self._checked = self._checked, {}
         problems: dict[Problem, None] = {}
         notes: dict[str, None] = {}
-        for pool, settings in desired.workloads.pickers.items():
-            configuration = settings.configuration
-            if configuration is None:
+        refused: dict[Key, tuple[Problem, ...]] = {}
+        for pool in dict.fromkeys((*desired.workloads.pickers, *(each.key for each in desired.pools))):
+            settings = desired.workloads.pickers.get(pool)
+            configuration = None if settings is None else settings.configuration
+            if self._file is not None:
+                text, found, remarks = self._read_file(self._file)
+            elif configuration is not None:
+                text, found, remarks = self._read(configuration, desired.config_maps)
+            else:
                 continue
-            text, found, remarks = self._read(configuration, desired.config_maps)
+            if found:
+                refused[pool] = tuple(found)
             problems |= dict.fromkeys(found)
             notes |= dict.fromkeys(remarks)
             chosen = self._good.get(pool) if text is None else text
             if chosen is not None:
                 good[pool] = chosen
         self._good = good
-        return replace(desired, configurations=good, notes=(*desired.notes, *notes)), tuple(problems)
+        notes = dict.fromkeys((*desired.notes, *notes))
+        desired = replace(desired, configurations=good, refused_configurations=refused, notes=tuple(notes))
+        return desired, tuple(problems)
+
+    def _read_file(self, file: Path) -> tuple[str | None, list[Problem], list[str]]:
+        """The text of a file if it is good, the problems if it is not, and what its reader should know."""
+        place = Origin(str(file))
+        try:
+            data = file.read_bytes()
+            text = data.decode("utf-8-sig")
+        except OSError as error:
+            fix = "put it back, or give another with --config-file"
+            return None, [Problem(place, "", "", "", f"cannot be read: {error.strerror or error}", fix)], []
+        except UnicodeDecodeError as error:
+            place = place._replace(line=data[: error.start].count(b"\n") + 1)
+            return None, [Problem(place, "", "", "", "is not UTF-8 text", "save it as UTF-8")], []
+        found, notes = self._verdict(text)
+        problems = [replace(problem, origin=problem.origin._replace(path=str(file))) for problem in found]
+        return None if problems else text, problems, [f"{file}: {note}" for note in notes]
 
     def _read(
         self, configuration: Configuration, config_maps: Mapping[tuple[str, str], ConfigMap]
@@ -80,13 +107,7 @@ class ConfigurationCheck:
         self, text: str, origin: Origin, kind: str, name: str, field: str, first_line: int | None
     ) -> tuple[str | None, list[Problem], list[str]]:
         found, notes = self._verdict(text)
-        problems = []
-        for problem in found:
-            line = origin.line if first_line is None else first_line + max(problem.origin.line, 1) - 1
-            inside = f"{field}.{problem.field}" if problem.field else field
-            problems.append(
-                Problem(Origin(origin.path, origin.document, line), kind, name, inside, problem.message, problem.fix)
-            )
+        problems = [in_manifest(problem, origin, kind, name, field, first_line) for problem in found]
         return None if problems else text, problems, [f"{kind}/{name} {field}: {note}" for note in notes]
 
     def _verdict(self, text: str) -> Verdict:
@@ -108,6 +129,16 @@ def _ask(text: str) -> Verdict:
 def _deployment_problem(configuration: Configuration, message: str, fix: str) -> Problem:
     field = f"{configuration.field} --{FILE_FLAG}"
     return Problem(configuration.origin, "Deployment", configuration.deployment, field, message, fix)
+
+
+def in_manifest(problem: Problem, origin: Origin, kind: str, name: str, field: str, first_line: int | None) -> Problem:
+    """A problem of a text that is the ``field`` of an object: at its line of the manifest, under the object's name.
+
+    ``first_line`` is where the text begins; without one the problem is placed at the object.
+    """
+    line = origin.line if first_line is None else first_line + max(problem.origin.line, 1) - 1
+    inside = f"{field}.{problem.field}" if problem.field else field
+    return Problem(Origin(origin.path, origin.document, line), kind, name, inside, problem.message, problem.fix)
 
 
 def line_of_text(config_map: ConfigMap, key: str) -> int | None:

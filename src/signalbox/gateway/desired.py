@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from signalbox.gateway.pods import Workloads, read_workloads, selects
+from signalbox.observability.refusals import Refusals
 from signalbox.resources import (
     ConfigMap,
     Deployment,
@@ -18,12 +19,15 @@ from signalbox.resources import (
     InferencePool,
     Key,
     Pod,
+    Problem,
     Resource,
     Service,
 )
 
 T = TypeVar("T", bound=Resource)
 Policy = InferenceModel | InferenceObjective | InferenceModelRewrite
+_READ_BY_PICKERS = frozenset({"", "InferencePool", "InferenceModel", "InferenceObjective", "InferenceModelRewrite"})
+"""Kinds whose problems pickers tell; those of a file as a whole have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,10 @@ class Desired:
     workloads: Workloads = field(default_factory=lambda: Workloads((), {}, ()))
     configurations: Mapping[Key, str] = field(default_factory=dict)
     """By pool: the EndpointPickerConfig its picker decides by, where it has one that is good."""
+    refused_configurations: Mapping[Key, tuple[Problem, ...]] = field(default_factory=dict)
+    """By pool: what is wrong with the configuration its picker should have."""
+    refused: tuple[Problem, ...] = ()
+    """What is wrong with the manifests, and is therefore not part of this."""
     notes: tuple[str, ...] = ()
 
     def config_maps_of(self, namespace: str) -> dict[str, ConfigMap]:
@@ -57,6 +65,12 @@ class Desired:
             for policy in self.policies
             if policy.metadata.namespace == pool.metadata.namespace and policy.spec.pool_ref.name == pool.metadata.name
         )
+
+    def refusals_of(self, pool: InferencePool) -> Refusals:
+        """What its picker has to know of, though it cannot be handed it: that may concern this pool or another."""
+        objects = [str(problem) for problem in self.refused if problem.kind in _READ_BY_PICKERS]
+        configuration = self.refused_configurations.get(pool.key, ())
+        return Refusals(tuple(objects), tuple(map(str, configuration)))
 
     @property
     def empty(self) -> bool:

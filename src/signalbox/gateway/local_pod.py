@@ -160,15 +160,18 @@ class LocalPod:
         """Take no new requests from now on."""
         self._draining = True
 
-    async def stop(self, grace: float | None = None) -> None:
-        """End the processes: the server may take ``grace`` seconds (default: the pod's own) to finish its requests."""
+    async def stop(self, grace: float | None = None, *, hurried: bool = False) -> None:
+        """End the processes: the server may take ``grace`` seconds (default: the pod's own) to finish its requests.
+
+        ``hurried``: nobody can send it any, so that it need not wait for those already on their way.
+        """
         self._draining = True
         tasks = [task for task in (self._watch, self._first_sync, *self._following) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(
-            self._server.stop(self.template.grace if grace is None else grace),
+            self._server.stop(self.template.grace if grace is None else grace, hurried=hurried),
             *(syncer.stop(SYNCER_GRACE) for syncer in self._syncers),
         )
         self._lease.release()

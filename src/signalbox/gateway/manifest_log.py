@@ -26,7 +26,8 @@ class ManifestLog:
             self._counts = counts
             self._say("manifests", counts or "no objects")
         for skipped in manifests.skipped:
-            self._once("manifests", f"{skipped.kind}/{skipped.name}: {skipped.reason}")
+            named = f"{skipped.kind}/{skipped.name}" if skipped.name else f"{skipped.kind} at {skipped.origin}"
+            self._once("manifests", f"{named}: {skipped.reason}")
         for note in desired.notes:
             self._once("note", note)
         for gap in routing_gaps(desired):

@@ -46,13 +46,17 @@ class Pickers:
                 self._start(pool, desired)
 
     def tell_policies(self, desired: Desired) -> bool:
-        """Tell pools, models, objectives, rewrites and configurations; return whether some objects are news."""
+        """Tell pools, models, objectives, rewrites and configurations, and what was refused of them.
+
+        Returns whether some objects are news.
+        """
         news = False
         for pool in desired.pools:
             picker = self._pickers.get(pool.key)
             if picker is None:
                 continue
             news |= picker.tell_objects(pool, desired.policies_of(pool))
+            picker.tell_refusals(desired.refusals_of(pool))
             text = desired.configurations.get(pool.key)
             if text is not None and picker.tell_configuration(text):
                 self._around.say("picker", f"{pool.metadata.name} {picker.address} takes up its changed configuration")
@@ -89,6 +93,7 @@ class Pickers:
         self._pickers[pool.key] = picker
         picker.tell_objects(pool, desired.policies_of(pool))
         picker.tell_pods((), ())
+        picker.tell_refusals(desired.refusals_of(pool))
         if text is not None:
             picker.tell_configuration(text)
         picker.start()

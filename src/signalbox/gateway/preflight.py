@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from signalbox.gateway.addresses import port_is_free
+from signalbox.gateway.desired import Desired
 from signalbox.gateway.envoy import EnvoyError, find_envoy
 from signalbox.gateway.listeners import PortMap
 from signalbox.gateway.up import UpError
@@ -39,6 +40,13 @@ def check_manifests(problems: Iterable[Problem], empty: bool) -> None:
                 f"nothing valid is left to run: {len(given)} problem{'s' * (len(given) > 1)}, listed above", 1
             )
         raise UpError("the manifests hold no InferencePool, HTTPRoute or Deployment of vLLM servers: nothing to run", 1)
+
+
+def check_configuration(file: Path | None, desired: Desired) -> None:
+    """Raise ``UpError`` when the configuration in ``file``, which every picker is to have, was refused."""
+    if file is not None and desired.refused_configurations:
+        count = len(next(iter(desired.refused_configurations.values())))
+        raise UpError(f"--config-file {file}: {count} problem{'s' * (count > 1)}, listed above", 2)
 
 
 def check_envoy() -> None:

@@ -21,7 +21,7 @@ from signalbox.gateway.figures import Scraper
 from signalbox.gateway.listeners import PortMap, map_ports
 from signalbox.gateway.local_pod import Surroundings
 from signalbox.gateway.manifest_log import ManifestLog
-from signalbox.gateway.preflight import check_envoy, check_manifests, check_paths, check_ports
+from signalbox.gateway.preflight import check_configuration, check_envoy, check_manifests, check_paths, check_ports
 from signalbox.gateway.proxy import EnvoyProxy
 from signalbox.gateway.screen import PickerRow, Screen, Snapshot, open_screen
 from signalbox.gateway.servers import (
@@ -36,8 +36,8 @@ from signalbox.gateway.servers import (
 from signalbox.gateway.serving import curl_lines, joined, missing_models, ready_pods, sample_model
 from signalbox.gateway.state_dir import state_directory
 from signalbox.gateway.up import UpError, UpOptions
-from signalbox.resources import Resource
-from signalbox.sources import ManifestReader, changes
+from signalbox.resources import Problem, Resource
+from signalbox.sources import ManifestReader, Manifests, changes
 
 PICKER_PATIENCE = 5.0
 """Seconds ``ready`` waits for pickers to say that they know the pods."""
@@ -57,7 +57,7 @@ class Session:
         self._screen: Screen = open_screen(options.plain)
         self._log = ManifestLog(self._screen.say)
         self._arguments = ArgumentCheck()
-        self._configurations = ConfigurationCheck()
+        self._configurations = ConfigurationCheck(options.config_file)
         self._made_up: tuple[Resource, ...] = ()
         self._servers: tuple[tuple[ServerURL, str], ...] = ()
         self._headline = "starting"
@@ -79,6 +79,7 @@ class Session:
             reader = ManifestReader(self._options.paths)
             desired = self._read(reader)
             check_manifests(self._log.problems, desired.empty)
+            check_configuration(self._options.config_file, desired)
             if self._servers:
                 pool_for((server for server, _ in self._servers), desired.pools)
         except BadServer as error:
@@ -153,13 +154,23 @@ class Session:
         manifests = self._arguments.check(reader.read())
         desired = sort_out((*self._made_up, *manifests.resources), servers_given=bool(self._servers))
         desired, problems = self._configurations.check(desired)
-        self._log.tell(replace(manifests, problems=(*manifests.problems, *problems)), desired)
-        return desired
+        self._log.tell(self._without_configuration(manifests, problems), desired)
+        return replace(desired, refused=manifests.problems)
+
+    def _without_configuration(self, manifests: Manifests, problems: tuple[Problem, ...]) -> Manifests:
+        """All problems, and what was skipped but for the configuration, which is read after all."""
+        file = self._options.config_file
+        skipped = manifests.skipped
+        if file is not None:
+            skipped = tuple(each for each in skipped if Path(each.origin.path).resolve() != file.resolve())
+        return replace(manifests, problems=(*manifests.problems, *problems), skipped=skipped)
 
     async def _follow(self, reader: ManifestReader, cluster: Cluster) -> None:
-        if not self._options.paths:
+        file = self._options.config_file
+        paths = [*self._options.paths, *([] if file is None else [file])]
+        if not paths:
             return
-        async for _ in changes(self._options.paths):
+        async for _ in changes(paths):
             desired = self._read(reader)
             if desired != cluster.desired:
                 cluster.want(desired)

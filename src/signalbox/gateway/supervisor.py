@@ -121,10 +121,16 @@ class Supervised:
         """Replace a process that no longer does its work: it is killed, and the usual pause applies."""
         self._signal(signal.SIGKILL)
 
-    async def stop(self, grace: float = 5.0) -> None:
-        """End the process: SIGTERM, and SIGKILL to its whole group when ``grace`` seconds were not enough."""
+    async def stop(self, grace: float = 5.0, *, hurried: bool = False) -> None:
+        """End the process: SIGTERM, and SIGKILL to its whole group when ``grace`` seconds were not enough.
+
+        With ``hurried`` there is nothing to wait for any more. A program of ours that is asked twice stops at once; the
+        second time is a SIGINT, since two signals of one kind may arrive as one.
+        """
         self._stopping.set()
         self._signal(signal.SIGTERM)
+        if hurried:
+            self._signal(signal.SIGINT)
         if self._task is None:
             return
         _, pending = await asyncio.wait({self._task}, timeout=grace)

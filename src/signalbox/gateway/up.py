@@ -22,6 +22,8 @@ class UpOptions:
     listen_host: str = "127.0.0.1"
     servers: tuple[str, ...] = ()
     """URLs of real servers that take the place of simulated ones."""
+    config_file: Path | None = None
+    """An EndpointPickerConfig for every picker, whatever the manifests say."""
     speed: float = 1.0
     """How much faster than real hardware the simulated servers run."""
     body_limit: int = 32 * MIB

@@ -22,10 +22,12 @@ import numpy as np
 
 from signalbox.lab.outcome import Outcome
 from signalbox.lab.policies import POLICIES
+from signalbox.lab.policies.ours import WITH_PARAMETERS, least_cost_with
 from signalbox.lab.replay import replay
 from signalbox.lab.scenarios import Scenario, scenarios
 from signalbox.lab.slo import Slo
 from signalbox.lab.workload import Workload
+from signalbox.scheduling import InvalidPolicy
 
 SLO = Slo(ttft=2.0, tpot=0.05)
 OUT_OF_CONTEST = "oracle"
@@ -54,9 +56,10 @@ class Result:
 
 
 def run(scenario: Scenario, load: Workload, policy: str, speed: float) -> Outcome:
-    """Replay a scenario's traffic at a speed."""
+    """Replay a scenario's traffic at a speed. A policy is one of `POLICIES` or one that `least_cost_with` reads."""
     faster = load.faster(speed)
-    return replay(faster, scenario.fleet(faster.seconds), POLICIES[policy])
+    contender = least_cost_with(policy) if policy.startswith(WITH_PARAMETERS) else POLICIES[policy]
+    return replay(faster, scenario.fleet(faster.seconds), contender)
 
 
 def highest_speed(scenario: Scenario, load: Workload, policy: str) -> float:
@@ -168,12 +171,25 @@ def summary(results: Sequence[Sequence[Result]], ours: str = "least-cost") -> st
     return "\n".join(lines)
 
 
+def _with_parameters(option: str, name: str) -> bool:
+    """Whether this names ``least-cost`` with parameters that it has."""
+    if option != "policy" or not name.startswith(WITH_PARAMETERS):
+        return False
+    try:
+        least_cost_with(name)
+    except InvalidPolicy:
+        return False
+    return True
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Hold the contest and print its tables."""
     parser = argparse.ArgumentParser(prog="python -m signalbox.lab.contest", description="Compare routing policies.")
     parser.add_argument("--traces", type=Path, required=True, help="directory of the recorded traces")
     parser.add_argument("--scenario", action="append", help="one of them, as often as you like; all if not given")
-    parser.add_argument("--policy", action="append", help="one of them, as often as you like; all if not given")
+    parser.add_argument(
+        "--policy", action="append", help="one of them, or least-cost:laterWeight=0 and the like; all if not given"
+    )
     parser.add_argument("--variant", type=int, action="append", choices=range(4), help="0 to 3; 2 if not given")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--json", type=Path, help="a file to write all results to")
@@ -182,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--traces: {options.traces} is not a directory; name the one that holds the trace files")
     known = scenarios(options.traces)
     for option, given, names in (("scenario", options.scenario, known), ("policy", options.policy, POLICIES)):
-        unknown = [name for name in given or () if name not in names]
+        unknown = [name for name in given or () if name not in names and not _with_parameters(option, name)]
         if unknown:
             parser.error(f"--{option}: {unknown[0]!r} is unknown; known are {', '.join(names)}")
     collected: list[list[Result]] = []

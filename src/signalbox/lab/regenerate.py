@@ -14,14 +14,14 @@ from pathlib import Path
 from signalbox.lab.published import COMPARISONS
 from signalbox.lab.rehearsal import Plan, Rehearsal, rehearse
 from signalbox.lab.replay import replay
-from signalbox.lab.report.markdown import figures_table, repeated_table, table, verdict_table
-from signalbox.lab.report.page import COLOURS, cdf, colour
-from signalbox.lab.report.plot import Axis, Line, plot, standalone
+from signalbox.lab.report.markdown import figures_table, order_table, repeated_table, table, verdict_table
+from signalbox.lab.report.page import cdf
+from signalbox.lab.report.plot import COLOURS, Axis, Line, plot, standalone
 from signalbox.lab.report.words import number
 from signalbox.lab.servers import server
 from signalbox.lab.stage import configured, guide
 from signalbox.lab.traces import InvalidTrace, read_trace
-from signalbox.lab.validation import repeat, verdicts
+from signalbox.lab.validation import orders, repeat, verdicts
 
 TRACES = {
     "mooncake": ("mooncake_conversation.jsonl.gz", "llama-3.1-8b-h100", (1.0, 2.0, 3.0, 4.0, 6.0)),
@@ -61,6 +61,7 @@ def published_tables(workers: int) -> dict[str, str]:
         repeated = repeat(comparison, workers)
         tables[comparison.name] = (
             f"{comparison.text}.\n\n{repeated_table(repeated)}\n{verdict_table(verdicts(repeated))}"
+            f"\n{order_table(orders(repeated))}"
         )
     return tables
 
@@ -78,12 +79,10 @@ def trace_tables(traces: Path, pictures: Path, workers: int) -> dict[str, str]:
             f"{figures_table(rehearsal)}\n![time to first token](lab/{name}-ttft.svg)\n"
         )
         lines = [
-            Line(result.policy, list(cdf(result.outcome.ttft)), colour(place))
-            for place, result in enumerate(rehearsal.results)
+            Line(result.policy, list(cdf(result.outcome.ttft)), place) for place, result in enumerate(rehearsal.results)
         ]
-        drawn = plot(
-            f"{name}: time to first token", Axis("seconds", log=True), Axis("share", least=0.0, most=1.0), lines
-        )
+        title, up = f"{name}: time to first token", Axis("share", least=0.0, most=1.0)
+        drawn = plot(title, Axis("seconds", log=True), up, lines, legend=True)
         (pictures / f"{name}-ttft.svg").write_text(standalone(drawn, COLOURS))
     return tables
 

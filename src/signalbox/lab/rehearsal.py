@@ -50,6 +50,8 @@ class Rehearsal:
     plan: Plan
     results: list[Result] = field(default_factory=list)
     ladders: list[Ladder] = field(default_factory=list)
+    whole: bool = False
+    """Whether all of the plan is done."""
 
 
 Begun = Callable[[Sequence[tuple[str, int]]], Callable[[int, int], None]]
@@ -68,6 +70,7 @@ def rehearse(rehearsal: Rehearsal, workers: int, begun: Begun) -> None:
         rehearsal.results.sort(key=lambda result: order[result.policy])
     if plan.ladder:
         _climb(rehearsal, workers, begun)
+    rehearsal.whole = True
 
 
 def _climb(rehearsal: Rehearsal, workers: int, begun: Begun) -> None:

@@ -8,6 +8,7 @@ arrival is decided. That is the same as taking every event by itself, and a thou
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +35,7 @@ SAMPLES = 200
 _REPORT_EVERY = 256
 _BASE_MODEL = "base"
 _END = 1e15  # seconds: after everything
+_CHUNK = 64  # scrapes after which it is worth looking which servers have become idle
 
 # What happens between two arrivals, in the order it counts at one and the same moment.
 _FIRST_TOKEN, _FINISHED, _BEGIN, _RECORD, _FAIL = range(5)
@@ -50,6 +52,8 @@ class _Member:
         self.pod = pod
         self.endpoint: Endpoint | None = None
         self.scrapes: ScrapeTimes | None = None
+        self.in_flight = 0
+        self.idle_since = -math.inf
         self.marks: dict[int, ScrapeMark] = {}
         self.readings: dict[int, Readings] = {}
 
@@ -61,8 +65,10 @@ class _Replay:
         self.workload, self.contender, self.scraping, self.seed = workload, contender, scraping, seed
         priorities = {request.priority for request in workload.requests}
         pool, pods = build_pool(servers, priorities)
+        pool.scraping_every(scraping.interval)
         self.pool = pool
         adapters = workload.adapters
+        self.chunk = _CHUNK * scraping.period
         self.every_scrape = bool(adapters)  # which adapters were seen busy is remembered from scrape to scrape
         self.members = [
             _Member(number, server, build_engine(server, workload.block_tokens, adapters), pod)
@@ -97,6 +103,8 @@ class _Replay:
                 stop, sample = float(self.sample_times[self.next_sample]), True
             if self.changes and self.changes[-1][0] <= stop:
                 stop, change, sample = self.changes[-1][0], True, False
+            while self.every_scrape and self.in_flight and self.now + self.chunk < stop < _END:
+                self._pass(self.now + self.chunk)
             if stop > self.now:
                 self._pass(stop)
             if change:
@@ -112,7 +120,9 @@ class _Replay:
         for member in self.members:
             number, engine = member.number, member.engine
             if member.scrapes is not None and until < _END:
-                for moment in member.scrapes.moments(until):
+                # Which adapters a server was seen busy with is remembered; one that stays idle says the same each time.
+                idle = self.now - member.idle_since > 2 * self.scraping.period and not member.in_flight
+                for moment in member.scrapes.moments(until, every=self.every_scrape and not idle):
                     if moment.what == READ:
                         self._step(member, moment.time, events)
                         member.readings[moment.number] = read(engine)
@@ -125,6 +135,8 @@ class _Replay:
         events.sort(key=itemgetter(0, 1, 2))
         for at, what, number, about in events:
             if what == _FIRST_TOKEN:
+                if not self.workload.requests[self.in_flight[about][0]].stream:
+                    continue  # the whole answer comes at its end
                 self.director.first_byte(self.in_flight[about][1], at)
             elif what == _FINISHED:
                 self._finished(about, at)
@@ -140,10 +152,17 @@ class _Replay:
             events.append((state.finished_at or 0.0, _FINISHED, member.number, state))
 
     def _finished(self, state: RequestState, at: float) -> None:
-        _, ticket = self.in_flight.pop(state)
+        number, ticket = self.in_flight.pop(state)
         request = state.request
-        usage = Usage(request.prompt_tokens, request.output_tokens, state.cached_tokens)
+        trace = self.workload.requests[number]
+        usage = Usage(request.prompt_tokens, request.output_tokens, state.cached_tokens) if trace.usage else None
+        if not trace.stream:
+            self.director.first_byte(ticket, at, status=200)
         self.director.finish(ticket, at, outcome="complete", status=200, usage=usage)
+        member = self.by_address[ticket.endpoint.address]
+        member.in_flight -= 1
+        if not member.in_flight:
+            member.idle_since = at
 
     def _scrape(self, member: _Member, what: int, number: int, at: float) -> None:
         endpoint = member.endpoint
@@ -169,7 +188,7 @@ class _Replay:
             self.by_address[endpoint.address] = member
             self.stage.engines[endpoint.row] = member.engine
             self.pool.record(endpoint, read(member.engine), self.pool.begin_scrape(endpoint), at)
-            member.scrapes = ScrapeTimes(self.scraping, number, at, self.seed, every=self.every_scrape)
+            member.scrapes = ScrapeTimes(self.scraping, number, at, self.seed)
         else:
             self.pool.remove(member.pod.key)
             self.stage.engines.pop(member.endpoint.row)
@@ -191,7 +210,7 @@ class _Replay:
         asked = EngineRequest(
             str(number), trace.prompt_tokens, trace.output_tokens, salted(trace.blocks[:whole], adapter), adapter
         )
-        request = TracedRequest("completions", target, True, trace.max_tokens, b"", {}, trace, asked)
+        request = TracedRequest("completions", target, trace.stream, trace.max_tokens, b"", {}, trace, asked)
         headers = {"x-session-id": trace.session} if trace.session else {}
         arrival = Arrival(
             path="/v1/completions",
@@ -217,6 +236,7 @@ class _Replay:
         self.ended[number] = COMPLETE
         self.states[number] = state
         self.in_flight[state] = (number, ticket)
+        member.in_flight += 1
 
     def outcome(self, wall_seconds: float) -> Outcome:
         """Everything, as columns."""

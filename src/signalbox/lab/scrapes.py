@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,13 +25,19 @@ class Scraping:
     loss: float = 0.0
     """The share of scrapes that fail, 0 to 1. A failed scrape takes as long as one that succeeds."""
 
+    @property
+    def period(self) -> float:
+        """From one scrape of a server to the next: it is not asked again before it has answered."""
+        return max(self.interval, self.delay + self.jitter)
+
     def __post_init__(self) -> None:
-        if self.interval <= 0:
-            raise ValueError(f"scrape interval: {self.interval:g} s is not positive")
-        if self.delay < 0 or self.jitter < 0:
-            raise ValueError(f"scrape delay {self.delay:g} s, jitter {self.jitter:g} s: neither may be negative")
+        if not 0 < self.interval < math.inf:
+            raise ValueError(f"--scrape-interval: {self.interval:g} s is not positive and finite")
+        for name, value in (("delay", self.delay), ("jitter", self.jitter)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"--scrape-{name}: {value:g} s is negative or not finite")
         if not 0 <= self.loss <= 1:
-            raise ValueError(f"scrape loss: {self.loss:g} is outside 0 to 1")
+            raise ValueError(f"--scrape-loss: {self.loss:g} is outside 0 to 1")
 
 
 class Moment(NamedTuple):
@@ -51,17 +58,16 @@ class ScrapeTimes:
     one counts, and how many failed after it. `moments` leaves the others out unless it is to name ``every`` one.
     """
 
-    def __init__(self, scraping: Scraping, server: int, since: float, seed: int, *, every: bool) -> None:
+    def __init__(self, scraping: Scraping, server: int, since: float, seed: int) -> None:
         self._scraping = scraping
         self._key = mixed(mixed(seed) + server)
-        self._period = max(scraping.interval, scraping.delay + scraping.jitter)
+        self._period = scraping.period
         self._phase = since + self._random(-1) * self._period
-        self._every = every
         self._settled = -1  # the last scrape whose end was told
         self._begun = -1  # the last scrape whose beginning was told
         self._read = -1
 
-    def moments(self, until: float) -> Iterator[Moment]:
+    def moments(self, until: float, *, every: bool) -> Iterator[Moment]:
         """What happens from where the last call stopped up to ``until``, in order."""
         latest = int((until - self._phase) // self._period)
         if latest < 0:
@@ -70,7 +76,7 @@ class ScrapeTimes:
         good = over
         while good > self._settled and self._lost(good):
             good -= 1
-        first = self._settled + 1 if self._every else max(good, self._settled + 1)
+        first = self._settled + 1 if every else max(good, self._settled + 1)
         for number in range(first, over + 1):
             yield from self._told(number, until)
         self._settled = max(self._settled, over)

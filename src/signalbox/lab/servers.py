@@ -134,7 +134,10 @@ def build_engine(one: Server, block_tokens: int, adapters: Sequence[str]) -> Eng
     blocks do not make up the trace's."""
     size = one.config.block_size
     if block_tokens % size:
-        raise ValueError(f"block_size: {size} tokens do not divide the trace's blocks of {block_tokens}; change it")
+        raise ValueError(
+            f"block_size: {size} tokens do not divide the trace's blocks of {block_tokens};"
+            f" --block-tokens must be a multiple of {size}"
+        )
     engine = Engine(one.profile, replace(one.config, hash_blocks=block_tokens // size), each_batch=False)
     if adapters and not one.config.max_loras:
         raise ValueError(f"max_loras: 0, but the trace asks for {len(adapters)} adapters; raise it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,8 @@ class Slo:
 
     def __post_init__(self) -> None:
         for name, value in (("ttft", self.ttft), ("tpot", self.tpot)):
-            if not value > 0:
-                raise ValueError(f"slo {name}: {value:g} s is not positive")
+            if not 0 < value < math.inf:
+                raise ValueError(f"slo {name}: {value:g} s is not positive and finite")
 
     @classmethod
     def parse(cls, text: str) -> Slo:
@@ -29,6 +30,8 @@ class Slo:
             name, equals, value = part.strip().partition("=")
             if not equals or name not in ("ttft", "tpot"):
                 raise ValueError(f"slo {part.strip()!r}: write it as ttft=2,tpot=0.05 (seconds)")
+            if name in values:
+                raise ValueError(f"slo {name} is given twice")
             try:
                 values[name] = float(value)
             except ValueError:
@@ -46,12 +49,38 @@ class Slo:
         What may be refused (priority below zero) does not count, unless there is nothing else; of the rest, who was
         refused waited for ever.
         """
-        counted = outcome.priority >= 0
-        if not counted.any():
-            counted[:] = True
-        if not len(counted):
+        if not len(outcome.priority):
             return False
-        return bool(_p90(outcome.ttft[counted]) <= self.ttft and _p90(outcome.tpot[counted]) <= self.tpot)
+        ttft, tpot = deciding(outcome)
+        return ttft <= self.ttft and tpot <= self.tpot
+
+    def broken_by(self, outcome: Outcome) -> str:
+        """Why it was not `held`, in a few words; empty where it was."""
+        if self.held(outcome):
+            return ""
+        if not len(outcome.priority):
+            return "no requests"
+        counted = _counted(outcome)
+        ttft, tpot = deciding(outcome)
+        if math.isinf(ttft):
+            return f"{int((~outcome.complete[counted]).sum())} of {int(counted.sum())} unanswered"
+        over = [(ttft, self.ttft, f"TTFT p90 {ttft:.3g} s"), (tpot, self.tpot, f"TPOT p90 {tpot * 1e3:.3g} ms")]
+        return ", ".join(words for value, limit, words in over if value > limit)
+
+
+def deciding(outcome: Outcome) -> tuple[float, float]:
+    """The TTFT and TPOT, in seconds, that nine of ten requests that count stayed within: what `Slo.held` compares. The
+    wait of the request at that place, not interpolated; infinite where more than one in ten was not answered, NaN where
+    there is no request."""
+    if not len(outcome.priority):
+        return math.nan, math.nan
+    counted = _counted(outcome)
+    return _p90(outcome.ttft[counted]), _p90(outcome.tpot[counted])
+
+
+def _counted(outcome: Outcome) -> Mask:
+    counted = outcome.priority >= 0
+    return counted if counted.any() else np.ones_like(counted)
 
 
 def _p90(values: Floats) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -151,8 +151,3 @@ def salted(blocks: tuple[int, ...], adapter: str | None) -> tuple[int, ...]:
 def id_of(request: TracedRequest) -> int:
     """The number of a request in its trace."""
     return int(request.asked.id)
-
-
-def rows_of(stage: Stage) -> Mapping[int, Engine]:
-    """The engines whose endpoints are ready, by row."""
-    return {row: stage.engines[row] for row in stage.pool.by_row}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import msgspec
 
@@ -30,6 +31,10 @@ class TraceRequest(msgspec.Struct, frozen=True):
     session: str = ""
     max_tokens: int | None = None
     """The limit the client sent along, if it did."""
+    stream: bool = True
+    """Whether the answer comes token by token, so that the picker sees when the first one does."""
+    usage: bool = True
+    """Whether the answer says how many tokens it took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,36 @@ class Workload:
         return replace(
             self, requests=tuple([msgspec.structs.replace(request, adapter=name) for request, name in pairs])
         )
+
+    def spread(self, seed: int = 0) -> Workload:
+        """The same with requests of one moment scattered evenly at random over the trace's usual step (the median),
+        but not beyond its next moment. Says so in ``notes`` where there were any."""
+        moments = sorted({request.at for request in self.requests})
+        if len(moments) in (len(self.requests), 1):
+            return self
+        steps = [after - at for at, after in pairwise(moments)]
+        usual = sorted(steps)[len(steps) // 2]
+        width = dict(zip(moments, [*(min(step, usual) for step in steps), usual], strict=True))
+        together = Counter(request.at for request in self.requests)
+        rng = random.Random(seed)
+        scattered = [
+            msgspec.structs.replace(request, at=request.at + rng.random() * width[request.at])
+            if together[request.at] > 1
+            else request
+            for request in self.requests
+        ]
+        count = sum(number for number in together.values() if number > 1)
+        note = f"{count} requests share a moment with others; each is put at random within the trace's usual step"
+        return replace(self, requests=in_order(scattered), notes=(*self.notes, note))
+
+    def with_unstreamed(self, share: float, seed: int = 0) -> Workload:
+        """The same with answers that come in one piece for this share of the requests (0 to 1)."""
+        rng = random.Random(seed)
+        requests = [
+            msgspec.structs.replace(request, stream=request.stream and rng.random() >= share)
+            for request in self.requests
+        ]
+        return replace(self, requests=tuple(requests))
 
     def with_sheddable(self, share: float, seed: int = 0) -> Workload:
         """The same with priority -1 for this share of the requests (0 to 1)."""

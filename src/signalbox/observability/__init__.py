@@ -3,7 +3,8 @@
 `PickerMetrics` watches the director and counts under the metric names of the Gateway API Inference Extension;
 `ReportedLoad` lets it read a pool, `FaultCollector` counts what is not as it should be. `DecisionLog` keeps the latest
 decisions, `DecisionPages` shows them. `MetricsServer` serves metrics, health and admin routes over HTTP;
-`SourceCollector` shows how well an API server is followed; `configure_logging` sets up structured logs.
+`SourceCollector` shows how well an API server is followed, `TransportCollector` what connections
+make the picker keep; `configure_logging` sets up structured logs.
 """
 
 from signalbox.observability.decision_pages import DecisionPages
@@ -14,6 +15,7 @@ from signalbox.observability.metrics import PickerMetrics
 from signalbox.observability.pool_view import PoolView, ReportedLoad, ServerLoad
 from signalbox.observability.server import Denial, MetricsServer
 from signalbox.observability.source_state import SourceCollector
+from signalbox.observability.transport import TransportCollector
 
 __all__ = [
     "DecisionLog",
@@ -27,6 +29,7 @@ __all__ = [
     "ReportedLoad",
     "ServerLoad",
     "SourceCollector",
+    "TransportCollector",
     "configure_logging",
     "level_of_verbosity",
 ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from signalbox.observability.decisions import OURS, REPORTED, Record, Standing
 from signalbox.observability.trail import dropped_by
-from signalbox.pool import Columns, Floats, Rows
+from signalbox.pool import Columns, Endpoint, Floats, Rows
 from signalbox.scheduling import Ranking
 
 
@@ -26,8 +27,7 @@ class Candidates:
 
     def names(self, row: int) -> str:
         """The name of the endpoint that had ``row``."""
-        endpoint = self._record.endpoints.get(row)
-        return f"row {row}" if endpoint is None else endpoint.name
+        return name_of(self._record.endpoints, row)
 
     def address(self, row: int) -> str | None:
         """Its ``ip:port``."""
@@ -91,6 +91,12 @@ class Candidates:
             "endpoints": listed,
             "endpoints_more": max(0, len(rows) - most),
         }
+
+
+def name_of(endpoints: Mapping[int, Endpoint], row: int) -> str:
+    """The name of the endpoint that has ``row`` among ``endpoints``."""
+    endpoint = endpoints.get(row)
+    return f"row {row}" if endpoint is None else endpoint.name
 
 
 def _weighted(ranking: Ranking, index: int) -> dict[str, float | None]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from signalbox.director import Refusal, Ticket
-from signalbox.observability.candidates import Candidates
+from signalbox.observability.candidates import Candidates, name_of
 from signalbox.observability.decisions import Entry, Record, clipped
 from signalbox.observability.reasons import reason_for
 from signalbox.observability.trail import told_steps
@@ -85,7 +86,7 @@ def _refused(refusal: Refusal, wall: Wall) -> dict[str, Any]:
         "detector": refusal.detector or None,
         "saturation": None if refusal.saturation is None else round(refusal.saturation, 4),
         "why": refusal.reason,
-        "steps": told_steps(refusal.steps, None, str),
+        "steps": told_steps(refusal.steps, refusal.rows, partial(name_of, refusal.endpoints)),
     }
 
 

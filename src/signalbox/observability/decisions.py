@@ -146,8 +146,9 @@ class DecisionLog:
             target=clipped(refusal.target),
             objective=refusal.objective and clipped(refusal.objective),
             reason=clipped(refusal.reason, LONGEST_REASON),
-            steps=_without_rows(refusal.steps) if refusal.candidates > WIDE else refusal.steps,
         )
+        if refusal.candidates > WIDE:
+            refusal = msgspec.structs.replace(refusal, steps=_without_rows(refusal.steps), rows=None, endpoints={})
         self._ring.append(refusal)
         if self._followers:
             self._tell(refusal)
@@ -232,4 +233,4 @@ def clipped(text: str, longest: int = LONGEST) -> str:
 
 
 def _without_rows(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    return tuple([Step(step.plugin, step.before, step.after) for step in steps])
+    return tuple([Step(step.plugin, step.before, step.after, None, step.fault, step.picked_for) for step in steps])

@@ -63,10 +63,12 @@ def _by_filters(record: Record, candidates: Candidates) -> str:
 
 
 def _picker(record: Record) -> str:
-    """The step after the last filter and scorer is the picker's."""
-    steps = [step for step in record.decision.steps if step.rows is None]
-    chosen = [step for step in steps if step.after == min(len(record.decision.rows), step.before)]
-    return chosen[-1].plugin if chosen else "the picker"
+    """What picked the destination: the first pick of its profile, since a later one adds fallbacks."""
+    decision = record.decision
+    step = next((step for step in decision.steps if step.picked_for == decision.profile), None)
+    if step is None:
+        return "the picker"
+    return f"the fewest requests in flight, for {step.plugin} failed," if step.fault else step.plugin
 
 
 def _held(record: Record, candidates: Candidates, row: int) -> str:

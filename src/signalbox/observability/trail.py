@@ -49,6 +49,7 @@ def told_steps(steps: Sequence[Step], candidates: Rows | None, name: Callable[[i
             "after": step.after,
             "dropped": [name(row) for row in rows[:MOST_DROPPED]],
             "dropped_more": max(0, len(rows) - MOST_DROPPED),
+            "fault": step.fault or None,
         }
         for step, rows in dropped(steps, candidates)
     ]

@@ -8,6 +8,7 @@ about networks or time.
 
 from signalbox.payloads.answers import ResponseReader
 from signalbox.payloads.errors import PayloadError, error_body
+from signalbox.payloads.media import holds_media
 from signalbox.payloads.requests import Request, read_request
 from signalbox.payloads.tokens import Prompt, read_prompt
 from signalbox.payloads.usage import Usage
@@ -19,6 +20,7 @@ __all__ = [
     "ResponseReader",
     "Usage",
     "error_body",
+    "holds_media",
     "read_prompt",
     "read_request",
 ]

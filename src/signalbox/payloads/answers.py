@@ -6,10 +6,10 @@ from signalbox.payloads.reports import UsageReport
 from signalbox.payloads.sse import EventBuffer, payloads
 from signalbox.payloads.usage import Usage
 
-MAX_JSON_BYTES = 4 * 1024 * 1024
-"""A JSON answer is kept up to this size; of a longer one only a tail, where servers write the usage."""
+TAIL_BYTES = 64 * 1024
+"""A JSON answer up to this size is read whole. Of a longer one only this much of its end is kept, where servers write
+the usage, and up to as much again before it is cut."""
 
-_TAIL_BYTES = 256 * 1024
 _USAGE = b'"usage"'
 _ERROR = b'"error"'
 
@@ -32,6 +32,17 @@ class ResponseReader:
         self._report = UsageReport()
 
     @property
+    def held(self) -> int:
+        """Bytes kept until more comes: the end of a JSON answer, or an event that is not complete."""
+        if self._events is not None:
+            return self._events.held
+        return len(self._json) if self._json else 0
+
+    def forget(self) -> None:
+        """Keep nothing, now or later: what has not been read yet stays unread."""
+        self._events = self._json = None
+
+    @property
     def error(self) -> bool:
         """An ``error`` object was seen: in a stream it follows a status of 200. JSON is judged by `finish`."""
         return self._report.error
@@ -49,8 +60,8 @@ class ResponseReader:
                 self._json += chunk
             else:
                 self._json = bytearray(self._json) + chunk
-            if len(self._json) > MAX_JSON_BYTES:
-                self._json = bytearray(self._json[-_TAIL_BYTES:])
+            if len(self._json) > 2 * TAIL_BYTES:
+                self._json = bytearray(memoryview(self._json)[-TAIL_BYTES:])
                 self._truncated = True
 
     def finish(self) -> Usage | None:

@@ -32,7 +32,8 @@ class Key:
 
     __slots__ = ("name",)
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, _type: type, name: str) -> None:
+        """Take what a ``dec_hook`` is given, so that this is one."""
         self.name = name
 
 
@@ -42,10 +43,6 @@ Members = dict[Key, msgspec.Raw]
 
 class _TooManyMembersError(ValueError):
     pass
-
-
-def _key(_type: type, name: str) -> Key:
-    return Key(name)
 
 
 class _CountingKey:
@@ -58,10 +55,10 @@ class _CountingKey:
         self._left -= 1
         if self._left < 0:
             raise _TooManyMembersError
-        return Key(name)
+        return Key(_type, name)
 
 
-_DECODER = msgspec.json.Decoder(Members, dec_hook=_key)
+_DECODER = msgspec.json.Decoder(Members, dec_hook=Key)
 
 
 def read_members(body: bytes) -> Members:

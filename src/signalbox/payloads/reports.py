@@ -20,6 +20,10 @@ _NOTHING = Raw(b"")
 _USAGE_KEY = re.compile(rb'"usage"\s*:\s*(?=\{)')
 _USAGE_BYTES = 64 * 1024  # far longer than any usage object
 _CANDIDATES = 8
+_ENDLESS = 10**12
+"""No server counts so many tokens: sums and histograms are kept from numbers that would spoil them for good."""
+_PLAIN = frozenset(("prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"))
+"""What a usage has that says nothing of caches."""
 
 
 class _Envelope(msgspec.Struct):
@@ -56,8 +60,16 @@ class UsageReport:
         return True
 
     def read_tail(self, text: bytes) -> None:
-        """Look for the last usage object in JSON whose beginning is lost or whose end never came."""
-        for match in list(_USAGE_KEY.finditer(text))[: -_CANDIDATES - 1 : -1]:
+        """Look for the usage in JSON whose beginning is lost or whose end never came.
+
+        From a key of the outermost object on, the rest is itself an object but for its opening brace: such a usage
+        counts before any that lies deeper. Where the end is missing too, the last usage has to do.
+        """
+        matches = list(_USAGE_KEY.finditer(text))[: -_CANDIDATES - 1 : -1]
+        for match in matches:
+            if self.read(b"{" + text[match.start() :]):
+                return
+        for match in matches:
             head = text[match.end() : match.end() + _USAGE_BYTES].decode("utf-8", "replace")
             try:
                 usage, _ = json.JSONDecoder().raw_decode(head)
@@ -92,6 +104,8 @@ class UsageReport:
         get = usage.get
         self._prompt = _count(get("input_tokens"), _count(get("prompt_tokens"), self._prompt))
         self._completion = _count(get("output_tokens"), _count(get("completion_tokens"), self._completion))
+        if usage.keys() <= _PLAIN:
+            return
         for name in ("prompt_tokens_details", "input_tokens_details"):
             details = get(name)
             if isinstance(details, dict):
@@ -101,5 +115,5 @@ class UsageReport:
 
 
 def _count(value: Any, known: int | None) -> int | None:
-    """``value`` where it is a number of tokens, else what was ``known``."""
-    return value if type(value) is int and value >= 0 else known
+    """``value`` where it can be a number of tokens, else what was ``known``."""
+    return value if type(value) is int and 0 <= value < _ENDLESS else known

@@ -19,6 +19,13 @@ _API_BY_LAST_SEGMENT = {
     "generate": "generate",
 }
 
+_API_BY_PATH = {
+    "/v1/chat/completions": "chat",
+    **{f"/v1/{name}": api for name, api in _API_BY_LAST_SEGMENT.items()},
+}
+"""What nearly all requests are sent to."""
+
+_NAME = msgspec.json.Decoder(str)
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _EMPTY_LIST = re.compile(rb"\[\s*\]")
 
@@ -52,15 +59,22 @@ class Request(msgspec.Struct, frozen=True):
         body = memoryview(self.body)
         pieces: list[bytes | memoryview] = []
         copied = 0
+        left = [key.name for key in self.members].count("model")
         for start, end in spans(self.body, self.members, "model"):
             pieces += (body[copied:start], quoted)
             copied = end
+            left -= 1
+            if not left:
+                break  # what follows, such as a long prompt, need not be walked
         pieces.append(body[copied:])
         return b"".join(pieces)
 
 
 def api_of(path: str) -> str:
     """Return which API a request path belongs to, by its ending; a query string does not count."""
+    known = _API_BY_PATH.get(path)
+    if known is not None:
+        return known
     head, _, last = path.partition("?")[0].rstrip("/").rpartition("/")
     if last == "completions" and head.endswith("/chat"):
         return "chat"
@@ -102,7 +116,7 @@ def _model(body: bytes, members: Members, fields: dict[str, Raw]) -> str:
         *_, (start, end) = spans(body, members, "model")
         text = body[start:end]
     try:
-        name = msgspec.json.decode(text, type=str)
+        name = _NAME.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise PayloadError(400, "the field 'model' is not valid Unicode text", "model") from None
     if not name:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-MAX_EVENT_BYTES = 4 * 1024 * 1024
-"""A longer event is dropped as it arrives, so that memory stays bounded."""
+MAX_EVENT_BYTES = 256 * 1024
+"""Of an event that grows longer before it ends only the last quarter is kept: where an event holds a whole answer, its
+usage comes last."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventBuffer:
@@ -20,6 +23,11 @@ class EventBuffer:
     def __init__(self) -> None:
         self._pending = bytearray()
         self._ends_in_cr = False
+
+    @property
+    def held(self) -> int:
+        """Bytes of the event that is not complete."""
+        return len(self._pending)
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes of the stream; return the events they complete, each followed by a blank line."""
@@ -45,7 +53,8 @@ class EventBuffer:
                 del pending[:cut]
                 return block
         if len(pending) > MAX_EVENT_BYTES:
-            del pending[:-1]  # the last byte may be the first half of a blank line
+            self._pending = bytearray(b"data:")
+            self._pending += memoryview(pending)[-MAX_EVENT_BYTES // 4 :]
         return b""
 
     def finish(self) -> bytes:
@@ -65,8 +74,11 @@ class EventBuffer:
 
 
 def payloads(block: bytes) -> Iterator[bytes]:
-    """Yield the data of each event of a block, its ``data:`` lines joined; events without data are left out."""
-    for event in block.split(b"\n\n"):
+    """Yield the data of each event of a block, its ``data:`` lines joined; events without data are left out.
+
+    A byte-order mark may begin a stream (WHATWG HTML, section 9.2.5); before a later block it does no harm.
+    """
+    for event in block.removeprefix(_BYTE_ORDER_MARK).split(b"\n\n"):
         if event.count(b"data:") == 1 and event.startswith(b"data:") and b"\n" not in event:
             yield event[5:].lstrip(b" ")
             continue

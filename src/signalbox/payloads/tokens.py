@@ -62,7 +62,7 @@ def read_prompt(request: Request) -> Prompt:
 
     Tools come before the messages, where chat templates put them: appended to, a conversation keeps its beginning.
     """
-    fields = {key.name: value for key, value in request.members.items() if not _is_null(value)}
+    fields = {key.name: value for key, value in request.members.items() if len(value) != 4 or bytes(value) != b"null"}
     api = request.api
     sequences: tuple[bytes, ...]
     beyond = 0
@@ -134,7 +134,3 @@ def _packed(ids: list[int]) -> bytes:
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers.tobytes()
-
-
-def _is_null(value: Raw) -> bool:
-    return len(value) == 4 and bytes(value) == b"null"

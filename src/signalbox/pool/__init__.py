@@ -1,13 +1,14 @@
 """The live state of one InferencePool: endpoints as columns, in-flight accounting, models, objectives and rewrites."""
 
 from signalbox.pool.accounts import Charge, ScrapeMark
-from signalbox.pool.catalogue import PRIORITY, Catalogue, Conflict, HeldBack, Resolution
+from signalbox.pool.catalogue import Catalogue, HeldBack, Resolution, Unloaded
 from signalbox.pool.columns import NEVER, Columns, Floats, Mask, Rows
 from signalbox.pool.endpoints import ACTIVE_PORTS_ANNOTATION, PORT_ANNOTATION, Endpoint, join_address
 from signalbox.pool.inventory import Inventory, Served
 from signalbox.pool.left_out import LeftOut
 from signalbox.pool.listings import ModelList
 from signalbox.pool.pool import Pool
+from signalbox.pool.precedence import Conflict
 from signalbox.pool.readings import Readings
 from signalbox.pool.rotation import Rotation
 from signalbox.pool.split import STICKY_ANNOTATION
@@ -16,7 +17,6 @@ __all__ = [
     "ACTIVE_PORTS_ANNOTATION",
     "NEVER",
     "PORT_ANNOTATION",
-    "PRIORITY",
     "STICKY_ANNOTATION",
     "Catalogue",
     "Charge",
@@ -36,5 +36,6 @@ __all__ = [
     "Rows",
     "ScrapeMark",
     "Served",
+    "Unloaded",
     "join_address",
 ]

@@ -19,6 +19,7 @@ import msgspec
 
 from signalbox.pool.columns import Columns, Floats
 from signalbox.pool.endpoints import Endpoint
+from signalbox.pool.readings import Readings
 from signalbox.pool.unseen import Unseen
 
 
@@ -94,6 +95,17 @@ class Accounts:
         self._prefill_tokens[row] -= charge.prompt_tokens
         self._decoding[row] += 1.0
 
+    def move(self, charge: Charge, endpoint: Endpoint, cached_tokens: float) -> bool:
+        """Put a request on another endpoint's account, which holds ``cached_tokens`` of its prompt; return whether it
+        was the last of the endpoint it leaves."""
+        idle = self.close(charge)
+        whole = charge.prompt_tokens + charge.cached_tokens
+        charge.endpoint = endpoint
+        charge.cached_tokens = cached_tokens
+        charge.prompt_tokens = whole - cached_tokens
+        self.open(charge)
+        return idle
+
     def close(self, charge: Charge) -> bool:
         """Take a request off the account; return whether it was the endpoint's last."""
         if self._size != self._columns.size:
@@ -124,10 +136,17 @@ class Accounts:
         self._kv_tokens[row] = 0.0
         self._unseen.forget(row)
 
+    def forget(self, row: int) -> None:
+        """The endpoint has left: its row will be another's."""
+        self._unseen.forget(row)
+
     def mark(self, row: int) -> ScrapeMark:
         """Return what is in flight to ``row`` now, at the beginning of a scrape."""
         return ScrapeMark(float(self._columns.inflight[row]), float(self._columns.kv_tokens[row]))
 
-    def compare(self, row: int, counted: float, reported: float, now: float) -> None:
-        """A scrape that began with ``counted`` requests in flight reported ``reported``, running and waiting."""
-        self._unseen.compare(row, counted, reported, now)
+    def compare(self, row: int, mark: ScrapeMark, readings: Readings, now: float) -> None:
+        """A scrape that began at ``mark`` reported ``readings``: remember what it knew of what we sent."""
+        self._columns.inflight_mark[row] = mark.inflight
+        self._columns.kv_mark[row] = mark.kv_tokens
+        if readings.waiting is not None and readings.running is not None:
+            self._unseen.compare(row, mark.inflight, readings.waiting + readings.running, now)

@@ -9,28 +9,21 @@ rewrite overrides the targets of an InferenceModel, and an objective overrides i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 
 from signalbox.pool.inventory import Inventory, take_inventory
+from signalbox.pool.precedence import Conflict, Name, Named, sort_out, targets_of
 from signalbox.pool.split import STICKY_ANNOTATION, Choices, Split
-from signalbox.resources import (
-    Criticality,
-    InferenceModel,
-    InferenceModelRewrite,
-    InferenceObjective,
-    Key,
-)
-
-PRIORITY = {Criticality.CRITICAL: 1, Criticality.STANDARD: 0, Criticality.SHEDDABLE: -1}
-"""A criticality as a priority: above zero is critical, below zero may be shed."""
+from signalbox.resources import Criticality, Key
 
 _NO_HEADERS: Mapping[str, str] = {}
 
-Named = InferenceModel | InferenceModelRewrite | InferenceObjective
+_Place = tuple[Key, tuple[Name, ...]]
+"""What a list of targets belongs to: an object, and of a rewrite the names its rule matches."""
 
 
 class Resolution(msgspec.Struct, frozen=True):
@@ -43,33 +36,38 @@ class Resolution(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Conflict:
-    """Two InferenceModels claim one ``modelName``; the older serves it."""
-
-    model_name: str
-    winner: Key
-    loser: Key
-
-    def __str__(self) -> str:
-        return (
-            f"InferenceModel {self.loser.namespace}/{self.loser.name} is not used: modelName {self.model_name!r}"
-            f" belongs to the older {self.winner.namespace}/{self.winner.name}; give it another modelName or delete one"
-            " of the two"
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class HeldBack:
     """A weighted target that gets no traffic, since no server has loaded it."""
 
     owner: Key
     target: str
+    instead: tuple[str, ...] = ()
+    """The targets of before, which take its requests; empty where other targets of the object do."""
+
+    def __str__(self) -> str:
+        until = f", and until then requests still go to {_names(self.instead)}" if self.instead else ""
+        return (
+            f"{self.owner.kind} {self.owner.namespace}/{self.owner.name}: target {self.target!r} gets no traffic: no"
+            f" ready server lists it among its models{until}; load it, or correct its name"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    """An object none of whose targets is loaded anywhere, neither now nor before it was changed."""
+
+    owner: Key
+    targets: tuple[str, ...]
 
     def __str__(self) -> str:
         return (
-            f"{self.owner.kind} {self.owner.namespace}/{self.owner.name}: target {self.target!r} gets no traffic: no"
-            " ready server lists it among its models; load it, or correct its name"
+            f"{self.owner.kind} {self.owner.namespace}/{self.owner.name}: no target is loaded anywhere: requests get"
+            f" the server's 404; load {_names(self.targets)}, or correct the name"
         )
+
+
+def _names(targets: tuple[str, ...]) -> str:
+    return " or ".join([repr(target) for target in targets])
 
 
 class Catalogue:
@@ -79,14 +77,12 @@ class Catalogue:
         self._objects: dict[Key, Named] = {}
         self._arrival: dict[Key, int] = {}
         self._arrivals = 0
-        self._models: dict[str, InferenceModel] = {}
-        self._splits: dict[tuple[Key, int], Split] = {}
+        self._precedence = sort_out(())
+        self._splits: dict[_Place, Split] = {}
+        self._priorities: dict[str, int] = {}  # by the names of InferenceModels
         self._of_model: dict[str, Split] = {}
-        self._exact: dict[str, tuple[str, Split]] = {}
-        self._generic: tuple[str, Split] | None = None
+        self._rules: dict[Name, tuple[str, Split]] = {}
         self._listed: frozenset[str] | None = None
-        self._objectives: dict[str, int] = {}
-        self._conflicts: tuple[Conflict, ...] = ()
         self._sticky = False
         self._stale = False
 
@@ -108,24 +104,25 @@ class Catalogue:
     def open(self) -> bool:
         """True while no InferenceModel is declared: every model name is passed on."""
         self._settle()
-        return not self._models
+        return not self._priorities
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every model name a client may ask for by name, sorted."""
         self._settle()
-        return tuple(sorted({*self._models, *self._exact}))
+        return tuple(sorted({*self._priorities, *(name for name in self._rules if name is not None)}))
 
     @property
     def conflicts(self) -> tuple[Conflict, ...]:
         """InferenceModels that are not used because an older one has their ``modelName``."""
         self._settle()
-        return self._conflicts
+        return self._precedence.conflicts
 
     @property
     def inventory(self) -> Inventory:
         """What is served, and what has no effect; worked out anew each time."""
-        return take_inventory(sorted(self._objects.values(), key=self._age))
+        self._settle()
+        return take_inventory(self._precedence)
 
     @property
     def targets(self) -> frozenset[str]:
@@ -143,6 +140,7 @@ class Catalogue:
     def set_listed(self, listed: frozenset[str] | None) -> None:
         """Take the names that the servers list among their models; ``None`` while no server's list is known."""
         if listed != self._listed:
+            self._settle()  # a change of targets that came first was made in view of the lists of then
             self._listed = listed
             for split in self._splits.values():
                 split.restrict(listed)
@@ -150,7 +148,25 @@ class Catalogue:
     def held_back(self) -> tuple[HeldBack, ...]:
         """Return the weighted targets that get no traffic, since no server has them."""
         self._settle()
-        return tuple(HeldBack(key, target) for (key, _), split in self._splits.items() for target in split.held_back)
+        return tuple(
+            HeldBack(key, target, tuple(name for name, _ in split.in_force) if split.stands_in else ())
+            for key, split in self._followed()
+            for target in split.held_back
+        )
+
+    def unloaded(self) -> tuple[Unloaded, ...]:
+        """Return the objects whose requests get a server's 404, since no server has any of their targets."""
+        self._settle()
+        return tuple(Unloaded(key, split.names) for key, split in self._followed() if split.unloaded)
+
+    def _followed(self) -> Iterator[tuple[Key, Split]]:
+        """The splits that requests come to: not those of a model or a rule that another object overrules."""
+        by_rule = {id(split) for _, split in self._rules.values()}
+        hidden = self._rules.keys() if None not in self._rules else self._of_model.keys()
+        by_model = {id(split) for name, split in self._of_model.items() if name not in hidden}
+        for (key, _), split in self._splits.items():
+            if id(split) in by_rule or id(split) in by_model:
+                yield key, split
 
     def resolve(
         self,
@@ -169,9 +185,9 @@ class Catalogue:
         """
         if self._stale:
             self._settle()
-        declared = self._models.get(model)
-        rule = self._exact.get(model) or self._generic
-        if declared is None and rule is None and rewrite is None and self._models:
+        declared = self._priorities.get(model)
+        rule = self._rules.get(model) or self._rules.get(None)
+        if declared is None and rule is None and rewrite is None and self._priorities:
             return None
         rewritten_by = ""
         if rule is not None:
@@ -184,15 +200,15 @@ class Catalogue:
             target = model if split is None else split.take(headers)
         else:
             target = model
-        priority = PRIORITY[declared.spec.criticality or Criticality.STANDARD] if declared is not None else 0
+        priority = 0 if declared is None else declared
         if objective is not None:
-            priority = self._objectives.get(objective, priority)
+            priority = self._precedence.objectives.get(objective, priority)
         return Resolution(target, priority, rewritten_by)
 
     def priority_of(self, objective: str | None) -> int:
         """Return the priority an InferenceObjective gives; 0 for none or an unknown one."""
         self._settle()
-        return self._objectives.get(objective, 0) if objective is not None else 0
+        return self._precedence.objectives.get(objective, 0) if objective is not None else 0
 
     def _age(self, resource: Named) -> tuple[float, int]:
         created: datetime | None = resource.metadata.creation_timestamp
@@ -202,48 +218,44 @@ class Catalogue:
         if not self._stale:
             return
         self._stale = False
-        oldest_first = sorted(self._objects.values(), key=self._age)
-        kept, self._splits = self._splits, {}
-        self._index_models((r for r in oldest_first if isinstance(r, InferenceModel)), kept)
-        self._index_rewrites((r for r in oldest_first if isinstance(r, InferenceModelRewrite)), kept)
-        self._sticky = any(split.header for split in self._splits.values())
-        self._objectives = {
-            r.metadata.name: r.spec.priority or 0 for r in oldest_first if isinstance(r, InferenceObjective)
+        before, kept = self._precedence, self._splits
+        found = self._precedence = sort_out(sorted(self._objects.values(), key=self._age))
+        self._splits, self._of_model, self._rules = {}, {}, {}
+        for name, model in found.models.items():
+            choices = targets_of(model)
+            if choices:
+                plain = before.models.get(name)
+                itself = plain is not None and plain.key == model.key and not plain.spec.target_models
+                self._of_model[name] = self._split(model, (), choices, kept, ((name, None),) if itself else ())
+        for rule in found.rules:
+            split = self._split(rule.owner, rule.names, rule.targets, kept)
+            for matched in rule.names:
+                if found.rule_of[matched] is rule:
+                    self._rules[matched] = (rule.owner.metadata.name, split)
+        self._priorities = {
+            name: (model.spec.criticality or Criticality.STANDARD).priority for name, model in found.models.items()
         }
+        self._sticky = any(split.header for split in self._splits.values())
 
-    def _split(self, owner: Named, index: int, choices: Choices, kept: Mapping[tuple[Key, int], Split]) -> Split:
-        """Return the split of an object's ``index``-th list of targets: the one of before where it is the same."""
-        place = owner.key, index
+    def _split(
+        self,
+        owner: Named,
+        names: tuple[Name, ...],
+        choices: Choices,
+        kept: Mapping[_Place, Split],
+        before: Choices = (),
+    ) -> Split:
+        """Return the split of a list of targets: the one of before where it is the same. Otherwise what was in force
+        until now, ``before`` where there was no split, goes on while nothing of the new list is loaded."""
+        place = owner.key, names
         header = owner.metadata.annotations.get(STICKY_ANNOTATION, "")
         split = kept.get(place)
         if split is None or not split.matches(choices, header):
+            in_force = before if split is None else split.in_force
+            if self._listed is not None:
+                in_force = [choice for choice in in_force if choice[0] in self._listed]
             key = owner.key
-            split = Split(f"{key.kind}/{key.namespace}/{key.name}", choices, header)
+            split = Split(f"{key.kind}/{key.namespace}/{key.name}", choices, header, in_force)
             split.restrict(self._listed)
-        self._splits[place] = split
+        self._splits.setdefault(place, split)
         return split
-
-    def _index_models(self, models: Iterable[InferenceModel], kept: Mapping[tuple[Key, int], Split]) -> None:
-        self._models = {}
-        conflicts = []
-        for model in models:
-            winner = self._models.setdefault(model.spec.model_name, model)
-            if winner is not model:
-                conflicts.append(Conflict(model.spec.model_name, winner.key, model.key))
-        self._conflicts = tuple(conflicts)
-        self._of_model = {}
-        for name, model in self._models.items():
-            choices = [(target.name, target.weight) for target in model.spec.target_models]
-            if choices:
-                self._of_model[name] = self._split(model, 0, choices, kept)
-
-    def _index_rewrites(self, rewrites: Iterable[InferenceModelRewrite], kept: Mapping[tuple[Key, int], Split]) -> None:
-        self._exact, self._generic = {}, None
-        for rewrite in rewrites:
-            for index, rule in enumerate(rewrite.spec.rules):
-                choices = [(target.model_rewrite, target.weight) for target in rule.targets]
-                split = self._split(rewrite, index, choices, kept)
-                for match in rule.matches:
-                    self._exact.setdefault(match.model.value, (rewrite.metadata.name, split))
-                if not rule.matches and self._generic is None:
-                    self._generic = (rewrite.metadata.name, split)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from signalbox.pool.reported import Reported
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Rows = NDArray[np.intp]
@@ -25,8 +27,9 @@ class Columns:
     """One array per signal; every array has ``size`` entries and is indexed by row.
 
     Scraped: ``waiting`` and ``running`` (requests), ``kv_usage`` (fraction 0 to 1), ``block_size`` (tokens),
-    ``kv_blocks``, ``lora_max`` (adapters in a batch), ``lora_active`` (how many adapters have a request in flight),
-    ``scraped_at`` (seconds). ``failed_scrapes`` counts the scrapes that failed since the last good one.
+    ``kv_blocks``, ``offload_tokens`` (what tiers beside the device hold), ``lora_max`` (adapters in a batch),
+    ``lora_active`` (how many adapters have a request in flight), ``scraped_at`` (seconds). ``failed_scrapes`` counts
+    the scrapes that failed since the last good one.
 
     Ours, written by :class:`~signalbox.pool.accounts.Accounts`: ``inflight`` (requests); ``prefill_tokens`` (prompt
     tokens to be computed for requests that have had no answer yet); ``inflight_tokens`` (the same plus the expected
@@ -50,6 +53,7 @@ class Columns:
         "block_size",
         "kv_blocks",
         "kv_per_token",
+        "offload_tokens",
         "lora_max",
         "lora_active",
         "lora_resident",
@@ -75,8 +79,10 @@ class Columns:
         "loaded",
         "loaded_adapters",
         "lora_idle_since",
+        "report",
         "reported",
         "resident",
+        "scrape_interval",
         "scraped_at",
         "size",
         "unseen_rows",
@@ -90,6 +96,7 @@ class Columns:
         self.block_size: Floats = np.zeros(self.size)
         self.kv_blocks: Floats = np.zeros(self.size)
         self.kv_per_token: Floats = np.zeros(self.size)
+        self.offload_tokens: Floats = np.zeros(self.size)
         self.lora_max: Floats = np.zeros(self.size)
         self.lora_active: Floats = np.zeros(self.size)
         self.lora_resident: Floats = np.zeros(self.size)
@@ -106,6 +113,8 @@ class Columns:
         self.unseen: Floats = np.zeros(self.size)
         self.failed_scrapes: Floats = np.zeros(self.size)
         self.scraped_at: Floats = np.full(self.size, NEVER)
+        self.scrape_interval = 0.0
+        """Seconds between two scrapes of an endpoint as things are now; 0 where nobody said."""
         self.adapters: dict[str, Mask] = {}
         self.resident: dict[str, Mask] = {}
         self.loaded: dict[str, Mask] = {}
@@ -120,6 +129,8 @@ class Columns:
         """How many rows have unseen requests."""
         self.reported = 0
         """Grows whenever what endpoints report has changed, for whoever keeps a copy."""
+        self.report = Reported(self)
+        """What the scraped columns come to; another object whenever ``reported`` grows."""
         self.capacity_changes = 0
         """How often some endpoint's KV capacity turned out to be another one than was known."""
 
@@ -135,7 +146,7 @@ class Columns:
         for masks in (self.adapters, self.resident, self.loaded):
             masks.update({name: np.concatenate([mask, np.zeros(added, bool)]) for name, mask in masks.items()})
         self.size += added
-        self.reported += 1
+        self._report_changed()
 
     def clear(self, row: int) -> None:
         """Forget everything about ``row``."""
@@ -145,7 +156,7 @@ class Columns:
         for name in self._NUMERIC:
             getattr(self, name)[row] = 0.0
         self.scraped_at[row] = NEVER
-        self.reported += 1
+        self._report_changed()
         self.set_adapters(row, frozenset())
         self.set_resident(row, frozenset(), NEVER)
 
@@ -197,7 +208,7 @@ class Columns:
     def scraped(self, row: int, now: float) -> None:
         """Record a good scrape of ``row``."""
         self.scraped_at[row] = now
-        self.reported += 1
+        self._report_changed()
         if self.failing and self.failed_scrapes[row]:
             self.failed_scrapes[row] = 0.0
             self.failing -= 1
@@ -220,10 +231,20 @@ class Columns:
         tokens = self.block_size[row] * self.kv_blocks[row]
         self.kv_per_token[row] = 1.0 / tokens if tokens > 0 else 0.0
 
+    def set_offload(self, row: int, tokens: float) -> None:
+        """Record how many tokens ``row`` keeps in tiers beside the device."""
+        if self.offload_tokens[row] != tokens:
+            self.offload_tokens[row] = tokens
+            self.capacity_changes += 1
+
     def set_unseen(self, row: int, requests: float) -> None:
         """Record how many requests of ``row`` its server has not shown for a while."""
         self.unseen_rows += int(requests > 0) - int(self.unseen[row] > 0)
         self.unseen[row] = requests
+
+    def _report_changed(self) -> None:
+        self.reported += 1
+        self.report = Reported(self)
 
     def requests(self, rows: Rows) -> Floats:
         """Return our requests in flight, less those the server has not shown for a while; never negative."""
@@ -257,35 +278,14 @@ class Columns:
         A request sent after the last scrape may be running rather than waiting by now. Counting it as waiting until
         the next scrape says so is what keeps arrivals between two scrapes from all choosing the same endpoint.
         """
-        estimate: Floats = self.inflight[rows] - self.inflight_mark[rows]
-        estimate += self.waiting[rows]
+        estimate: Floats = self.inflight[rows]
+        estimate += self.report.queue_beyond_ours[rows]
         return np.maximum(estimate, 0.0, out=estimate)
-
-    # The same for a handful of rows, without numpy: the whole of a short column is a list in less time than one
-    # indexing takes.
-
-    def requests_of(self, rows: list[int]) -> list[float]:
-        """Return :meth:`requests`."""
-        inflight = self.inflight.tolist()
-        if not self.unseen_rows:
-            return [inflight[row] for row in rows]
-        unseen = self.unseen.tolist()
-        return [max(inflight[row] - unseen[row], 0.0) for row in rows]
-
-    def queue_of(self, rows: list[int]) -> list[float]:
-        """Return :meth:`queue`."""
-        inflight, mark, waiting = self.inflight.tolist(), self.inflight_mark.tolist(), self.waiting.tolist()
-        queues = [inflight[row] - mark[row] + waiting[row] for row in rows]
-        return [max(queue, 0.0) for queue in queues] if min(queues, default=0.0) < 0 else queues
-
-    def kv_of(self, rows: list[int]) -> list[float]:
-        """Return :meth:`kv`."""
-        tokens, mark, usage = self.kv_tokens.tolist(), self.kv_mark.tolist(), self.kv_usage.tolist()
-        share = self.kv_per_token.tolist()
-        return [max(tokens[row] - mark[row], 0.0) * share[row] + usage[row] for row in rows]
 
     def kv(self, rows: Rows) -> Floats:
         """KV usage (fraction), plus the tokens sent since the scrape where the server told its capacity."""
+        if not self.report.tells_capacity:
+            return self.kv_usage[rows]
         sent = self.kv_tokens[rows] - self.kv_mark[rows]
         np.maximum(sent, 0.0, out=sent)
         sent *= self.kv_per_token[rows]

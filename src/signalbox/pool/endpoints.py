@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-PORT_ANNOTATION = "signalbox.dev/port"
+from signalbox.resources.annotations import PORT
+
+PORT_ANNOTATION = PORT
 """On a Pod: its server listens on this port instead of the pool's target ports.
 
 In a cluster every pod has an address of its own, so one port number does for all. Servers outside of one may share an
@@ -45,6 +47,15 @@ class Endpoint:
     labels: Mapping[str, str] = field(default_factory=dict)
     address: str = field(init=False, compare=False)
     """``ip:port``, as Envoy and the Endpoint Picker Protocol write it."""
+
+    def same_server(self, other: Endpoint) -> bool:
+        """Say whether ``other`` is this endpoint too, perhaps under other labels: with all that is known of it."""
+        return (
+            self.row == other.row
+            and self.address == other.address
+            and self.pod == other.pod
+            and self.namespace == other.namespace
+        )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "address", join_address(self.host, self.port))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from signalbox.resources import InferenceModel, InferenceModelRewrite, InferenceObjective, Key
+from signalbox.pool.precedence import Name, Precedence, Rule, Targets, targets_of
+from signalbox.pool.split import STICKY_ANNOTATION, Split
+from signalbox.resources import Criticality, InferenceModel, InferenceModelRewrite
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +18,11 @@ class Served:
     """``*`` for a rewrite of every name that no other rule matches."""
     source: str
     """The object that says so, as ``Kind name``."""
-    targets: tuple[tuple[str, int | None], ...]
-    """Names on the servers with their weights; the name itself where the object gives none."""
+    targets: Targets
+    """The name itself where the object gives none."""
     criticality: str = ""
+    sticky: str = ""
+    """The request header whose value decides among the targets; empty where they take turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,58 +36,62 @@ class Inventory:
     """Objects, or parts of them, that another one overrules; each as a sentence with the fix."""
 
 
-def take_inventory(oldest_first: Iterable[InferenceModel | InferenceModelRewrite | InferenceObjective]) -> Inventory:
-    """Sort out the objects of one pool, given oldest first: of two that claim a name the older one serves it."""
-    objects = tuple(oldest_first)
-    overruled: list[str] = []
-    rules: dict[str, tuple[Key, Served]] = {}
-    for rewrite in (found for found in objects if isinstance(found, InferenceModelRewrite)):
-        for rule in rewrite.spec.rules:
-            targets = tuple((target.model_rewrite, target.weight) for target in rule.targets)
-            for name in [match.model.value for match in rule.matches] or ["*"]:
-                served = Served(name, f"InferenceModelRewrite {rewrite.metadata.name}", targets)
-                key, first = rules.setdefault(name, (rewrite.key, served))
-                if first is not served:
-                    overruled.append(_same_rule(rewrite.metadata.name, name, key))
-    models: dict[str, InferenceModel] = {}
-    listed: list[Served] = []
-    for model in (found for found in objects if isinstance(found, InferenceModel)):
-        name = model.spec.model_name
-        winner = models.setdefault(name, model)
-        if winner is not model:
-            overruled.append(
-                f"InferenceModel {model.metadata.name} is not used: modelName {name!r} belongs to the older"
-                f" {winner.metadata.name}; give it another modelName or delete one of the two"
-            )
-            continue
-        targets = tuple((target.name, target.weight) for target in model.spec.target_models)
-        hiding = rules.get(name) or rules.get("*")
-        if hiding is not None and targets:
-            overruled.append(
-                f"InferenceModel {model.metadata.name}: its targetModels have no effect, {hiding[1].source} decides"
+def take_inventory(precedence: Precedence) -> Inventory:
+    """Say what the objects of one pool come to."""
+    listed = [*_models(precedence), *_rules(precedence)]
+    overruled = (
+        *(_same_rule(rule, name, precedence.rule_of[name]) for rule, name in precedence.shadowed),
+        *map(str, precedence.conflicts),
+        *_hidden(precedence),
+    )
+    objectives = tuple(sorted(precedence.objectives.items()))
+    return Inventory(tuple(sorted(listed, key=lambda served: served.name)), objectives, overruled)
+
+
+def _models(precedence: Precedence) -> Iterable[Served]:
+    """The models whose name no rule matches by itself."""
+    every = precedence.rule_of.get(None)
+    for name, model in precedence.models.items():
+        if name not in precedence.rule_of:
+            targets = (targets_of(model) or ((name, None),)) if every is None else every.targets
+            sticky = _sticky(model if every is None else every.owner, targets)
+            yield Served(name, f"InferenceModel {model.metadata.name}", targets, _criticality(model), sticky)
+
+
+def _rules(precedence: Precedence) -> Iterable[Served]:
+    for name, rule in precedence.rule_of.items():
+        model = None if name is None else precedence.models.get(name)
+        criticality = "" if model is None else _criticality(model)
+        sticky = _sticky(rule.owner, rule.targets)
+        yield Served("*" if name is None else name, _source(rule), rule.targets, criticality, sticky)
+
+
+def _hidden(precedence: Precedence) -> Iterable[str]:
+    """The models whose targets a rule overrides."""
+    every = precedence.rule_of.get(None)
+    for name, model in precedence.models.items():
+        hiding = precedence.rule_of.get(name, every)
+        if hiding is not None and model.spec.target_models:
+            yield (
+                f"InferenceModel {model.metadata.name}: its targetModels have no effect, {_source(hiding)} decides"
                 f" where {name!r} goes; delete one of the two"
             )
-        if name not in rules:
-            shown = hiding[1].targets if hiding is not None else targets or ((name, None),)
-            listed.append(Served(name, f"InferenceModel {model.metadata.name}", shown, _criticality(model)))
-    for name, (_, served) in rules.items():
-        criticality = _criticality(models[name]) if name in models else ""
-        listed.append(Served(name, served.source, served.targets, criticality))
-    objectives = {
-        found.metadata.name: found.spec.priority or 0 for found in objects if isinstance(found, InferenceObjective)
-    }
-    return Inventory(
-        tuple(sorted(listed, key=lambda served: served.name)), tuple(sorted(objectives.items())), tuple(overruled)
-    )
+
+
+def _sticky(owner: InferenceModel | InferenceModelRewrite, targets: Targets) -> str:
+    return Split("", targets, owner.metadata.annotations.get(STICKY_ANNOTATION, "")).header
 
 
 def _criticality(model: InferenceModel) -> str:
-    return "Standard" if model.spec.criticality is None else str(model.spec.criticality.value)
+    return str((model.spec.criticality or Criticality.STANDARD).value)
 
 
-def _same_rule(loser: str, name: str, winner: Key) -> str:
-    what = "every other name" if name == "*" else repr(name)
-    where = "earlier in the same object" if winner.name == loser else f"in the older {winner.name}"
-    return (
-        f"InferenceModelRewrite {loser}: its rule for {what} is not used, there is one {where}; delete one of the two"
-    )
+def _source(rule: Rule) -> str:
+    return f"InferenceModelRewrite {rule.owner.metadata.name}"
+
+
+def _same_rule(loser: Rule, name: Name, winner: Rule) -> str:
+    what = "every other name" if name is None else repr(name)
+    other = winner.owner.metadata.name
+    where = "earlier in the same object" if winner.owner is loser.owner else f"in the older {other}"
+    return f"{_source(loser)}: its rule for {what} is not used, there is one {where}; delete one of the two"

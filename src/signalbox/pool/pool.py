@@ -14,9 +14,10 @@ import numpy as np
 import xxhash
 
 from signalbox.pool.accounts import Accounts, Charge, ScrapeMark
-from signalbox.pool.catalogue import Catalogue, HeldBack
+from signalbox.pool.catalogue import Catalogue, HeldBack, Unloaded
 from signalbox.pool.columns import Columns, Rows
 from signalbox.pool.endpoints import Endpoint
+from signalbox.pool.intake import take_in
 from signalbox.pool.left_out import LeftOut, left_out
 from signalbox.pool.listings import Listings, ModelList
 from signalbox.pool.membership import places
@@ -99,7 +100,7 @@ class Pool:
 
     @property
     def rows(self) -> Rows:
-        """The rows of the ready endpoints, ascending."""
+        """The rows of the ready endpoints, ascending; an array that cannot be written to."""
         if self._stale:
             self._refresh()
         return self._rows
@@ -146,6 +147,11 @@ class Pool:
         """Return the ready endpoint of ``row``; raises ``KeyError`` where there is none."""
         return self._by_row[row]
 
+    def _is_ready(self, endpoint: Endpoint) -> bool:
+        """Whether it is still there, under whatever labels, and its row its own."""
+        known = self._by_row.get(endpoint.row)
+        return known is endpoint or (known is not None and known.same_server(endpoint))
+
     def _refresh(self) -> None:
         """Bring the rows in line with the pods; keep the row of every endpoint that stays."""
         self._stale = False
@@ -168,6 +174,7 @@ class Pool:
         if endpoints != self._endpoints:
             self._endpoints = endpoints
             self._rows = np.fromiter(sorted(present), np.intp, len(present))
+            self._rows.setflags(write=False)  # it is handed to plugins, and lasts until the endpoints change
             self._by_address = {endpoint.address: endpoint for endpoint in endpoints}
             self._by_host = {}
             for endpoint in endpoints:
@@ -184,6 +191,7 @@ class Pool:
 
     def _free_row(self, identity: tuple[str, str, str, int], row: int) -> None:
         del self._bound[identity]
+        self._accounts.forget(row)
         self._listings.forget(row)
         self._residency.forget(row)
         self.columns.clear(row)
@@ -207,23 +215,30 @@ class Pool:
         """The first token came: the prompt is computed, the request decodes."""
         self._accounts.answered(charge)
 
-    def move(self, charge: Charge, endpoint: Endpoint) -> None:
-        """Move a request to the endpoint that really served it, such as the first fallback."""
-        if endpoint.row != charge.endpoint.row:
-            self.release(charge)
-            charge.endpoint = endpoint
-            self._accounts.open(charge)
+    def move(self, charge: Charge, endpoint: Endpoint, cached_tokens: float) -> None:
+        """Move a request to the endpoint that really served it, such as the first fallback, which is believed to hold
+        ``cached_tokens`` of its prompt."""
+        left = charge.endpoint
+        if endpoint.row != left.row and self._accounts.move(charge, endpoint, cached_tokens):
+            self._idle(left)
 
     def release(self, charge: Charge) -> None:
         """Take the request off the account. Call once for each charge."""
-        idle = self._accounts.close(charge)
-        endpoint = charge.endpoint
-        if idle and endpoint.row not in self._by_row:
+        if self._accounts.close(charge):
+            self._idle(charge.endpoint)
+
+    def _idle(self, endpoint: Endpoint) -> None:
+        """The last request there has ended: an endpoint that has left gives its row back."""
+        if endpoint.row not in self._by_row:
             identity = (endpoint.namespace, endpoint.pod, endpoint.host, endpoint.port)
             if identity in self._bound:
                 self._free_row(identity, endpoint.row)
 
     # -- what they report ---------------------------------------------------------------------------------------
+
+    def scraping_every(self, seconds: float) -> None:
+        """Say how far apart the scrapes of one endpoint are now, so that nobody takes a reading for old that is not."""
+        self.columns.scrape_interval = seconds
 
     def begin_scrape(self, endpoint: Endpoint) -> ScrapeMark:
         """Call before asking an endpoint for its metrics; hand the result to :meth:`record`."""
@@ -232,40 +247,22 @@ class Pool:
     def record(self, endpoint: Endpoint, readings: Readings, mark: ScrapeMark, now: float) -> None:
         """Store what a scrape reported. Fields that were not reported keep their last value."""
         row = endpoint.row
-        if row not in self._by_row:
+        if not self._is_ready(endpoint):
             return
-        columns = self.columns
-        if readings.waiting is not None:
-            columns.waiting[row] = readings.waiting
-        if readings.running is not None:
-            columns.running[row] = readings.running
-        if readings.kv_usage is not None:
-            columns.kv_usage[row] = readings.kv_usage
-        if readings.block_size is not None or readings.kv_blocks is not None:
-            columns.set_capacity(row, readings.block_size, readings.kv_blocks)
-        if readings.lora_max is not None:
-            columns.lora_max[row] = readings.lora_max
-        if readings.lora_active is not None:
-            columns.set_adapters(row, readings.lora_active)
-            self._residency.reported(row, readings.lora_active, readings.lora_resident, now)
-        elif readings.lora_resident is not None:
-            self._residency.reported(row, frozenset(), readings.lora_resident, now)
-        columns.inflight_mark[row] = mark.inflight
-        columns.kv_mark[row] = mark.kv_tokens
-        if readings.waiting is not None and readings.running is not None:
-            self._accounts.compare(row, mark.inflight, readings.waiting + readings.running, now)
-        columns.scraped(row, now)
+        take_in(readings, row, now, self.columns, self._residency)
+        self._accounts.compare(row, mark, readings, now)
+        self.columns.scraped(row, now)
 
     def scrape_failed(self, endpoint: Endpoint, now: float) -> None:
         """Count a failed scrape. The last readings stay, and what we sent since goes on being counted on top of
         them."""
-        if endpoint.row in self._by_row:
+        if self._is_ready(endpoint):
             self.columns.scrape_failed(endpoint.row)
 
     def record_models(self, endpoint: Endpoint, models: ModelList | None) -> None:
         """Store which models an endpoint lists; ``None`` when that is not known any more."""
         row = endpoint.row
-        if self._by_row.get(row) != endpoint:
+        if not self._is_ready(endpoint):
             return
         news = self._listings.forget(row) if models is None else self._listings.record(row, models)
         if news:
@@ -275,12 +272,12 @@ class Pool:
 
     def model_answered(self, endpoint: Endpoint, name: str, now: float) -> None:
         """A request for ``name`` was answered with 200: an adapter is in the server's memory then."""
-        if self.columns.is_adapter(name) and endpoint.row in self._by_row:
+        if self.columns.is_adapter(name) and self._is_ready(endpoint):
             self._residency.answered(endpoint.row, name, now)
 
     def model_refused(self, endpoint: Endpoint, name: str) -> None:
         """The endpoint does not know ``name`` (404), whatever it listed."""
-        if endpoint.row in self._by_row:
+        if self._is_ready(endpoint):
             self._residency.lost(endpoint.row, name)
             if self._listings.refused(endpoint.row, name):
                 self._tell_catalogue()
@@ -288,6 +285,10 @@ class Pool:
     def held_back(self) -> tuple[HeldBack, ...]:
         """The weighted targets that get no traffic, since no ready endpoint has loaded them."""
         return self.catalogue.held_back()
+
+    def unloaded(self) -> tuple[Unloaded, ...]:
+        """The objects none of whose targets any ready endpoint has loaded: their requests get a server's 404."""
+        return self.catalogue.unloaded()
 
     def _tell_catalogue(self) -> None:
         self.catalogue.set_listed(self._listings.names(self._rows))

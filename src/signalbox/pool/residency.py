@@ -36,6 +36,11 @@ class Residency:
             return
         self._use(row, used or {}, busy, now)
 
+    def gauge_gone(self, row: int) -> None:
+        """A scrape came without the gauge: a server of another version runs there now, and what it has is
+        remembered as of any other."""
+        self._gauged.discard(row)
+
     def answered(self, row: int, adapter: str, now: float) -> None:
         """A request for the adapter was answered. Servers with the gauge know better where it is."""
         if row not in self._gauged:

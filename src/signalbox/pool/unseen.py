@@ -50,7 +50,7 @@ class Unseen:
     def compare(self, row: int, counted: float, reported: float, now: float) -> None:
         """A scrape that began with ``counted`` requests in flight reported ``reported``, running and waiting."""
         excess = counted - reported
-        if excess <= 0:
+        if excess <= 0 or not self._columns.inflight[row]:  # the last one may have ended while the page was read
             if self._watches:
                 self.forget(row)
             return

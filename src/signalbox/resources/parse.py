@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from signalbox.resources.explain import Lines, Path, problems_of
+from signalbox.resources.annotations import annotation_problems
+from signalbox.resources.explain import Lines, Path
+from signalbox.resources.hidden import all_problems
 from signalbox.resources.inferencepool_v1alpha2 import InferencePoolV1Alpha2
 from signalbox.resources.kinds import GROUPS, KINDS, NEIGHBOURS, NOT_NEEDED, SHARED_NAMES
 from signalbox.resources.metadata import Resource
@@ -44,7 +46,7 @@ def parse_resource(document: Mapping[str, Any], origin: Origin, lines: Lines | N
         if kind in NOT_NEEDED:
             return Skipped(origin, kind, name, "not needed here")
         if kind == PICKER_CONFIGURATION:
-            return Skipped(origin, kind, name, "not read here: give the file to signalbox epp --config-file")
+            return Skipped(origin, kind, name, "not an object of the cluster: give the file to --config-file")
         known_kinds = (*KINDS, PICKER_CONFIGURATION)
         guess = None if kind in NEIGHBOURS or group not in GROUPS else nearest(kind, known_kinds, cutoff=0.8)
         if guess:
@@ -60,7 +62,9 @@ def parse_resource(document: Mapping[str, Any], origin: Origin, lines: Lines | N
     try:
         resource = model.model_validate(dict(document), by_alias=True, by_name=False)
     except ValidationError as error:
-        raise InvalidResource(problems_of(error, model, origin, kind, name, lines)) from None
+        raise InvalidResource(all_problems(error, document, model, origin, kind, name, lines)) from None
+    if problems := tuple(annotation_problems(resource, origin, lines)):
+        raise InvalidResource(problems)
     if isinstance(resource, InferencePoolV1Alpha2):
         resource = resource.to_v1()
     resource.read_from(origin, written_as=version)

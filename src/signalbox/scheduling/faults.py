@@ -7,6 +7,9 @@ from collections import Counter
 
 log = logging.getLogger("signalbox.scheduling")
 
+LONGEST = 200
+"""Characters of a fault that a decision keeps."""
+
 
 class Faults:
     """What went wrong in plugins: ``counts`` by plugin name."""
@@ -17,8 +20,8 @@ class Faults:
         self.counts: Counter[str] = Counter()
         self._logged: set[str] = set()
 
-    def note(self, plugin: str, error: Exception) -> None:
-        """Count a fault of ``plugin``; the first one of each plugin is logged with its traceback."""
+    def note(self, plugin: str, error: Exception) -> str:
+        """Count a fault of ``plugin`` and return it in a line; the first one of each is logged with its traceback."""
         self.counts[plugin] += 1
         if plugin not in self._logged:
             self._logged.add(plugin)
@@ -28,6 +31,7 @@ class Faults:
                 error,
                 exc_info=error,
             )
+        return f"{type(error).__name__}: {error}"[:LONGEST]
 
     def adopt(self, previous: Faults) -> None:
         """Go on counting where ``previous`` stopped; what it logged may be logged again, since plugins changed."""

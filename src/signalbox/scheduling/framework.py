@@ -6,7 +6,8 @@ holds no clock and no socket.
 
 Over a handful of rows a numpy call costs more than what it computes. So a plugin may have a twin of its method that
 takes and returns lists: ``keep_few``, ``score_few``, ``pick_few``. Both give the same result, to the bit. A profile in
-which all plugins have one runs over lists wherever the pool is small.
+which all plugins have one runs over lists wherever the pool is small. What plugins of other packages return is checked,
+and those checks take arrays.
 """
 
 from __future__ import annotations
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
     from signalbox.scheduling.prefix.match import PrefixMatch
 
 
-FEW = 32
-"""Rows in a small pool's columns. Measured: 32 rows cost about a third as lists of what they do as arrays, 64 two
-thirds."""
+FEW = 16
+"""Rows in a small pool's columns. Twice as many cost more as lists than as arrays; see docs/performance.md."""
 
 
 class Step(msgspec.Struct):
@@ -36,6 +36,10 @@ class Step(msgspec.Struct):
     before: int
     after: int
     left: Rows | list[int] | None = None
+    fault: str = ""
+    """Why the plugin was left out, if it was: what it raised."""
+    picked_for: str | None = None
+    """The profile for which this picker picked."""
 
     @property
     def rows(self) -> Rows | None:
@@ -179,4 +183,6 @@ class Decision(msgspec.Struct, frozen=True):
     response_headers: Mapping[str, str] = {}
     """Headers the gateway sets on the answer."""
     stages: Mapping[str, tuple[int, ...]] = {}
-    """What the other profiles of a disaggregated request chose, by profile name."""
+    """What the other profiles of a disaggregated request chose, by profile name: every endpoint that takes part."""
+    promptless: frozenset[str] = frozenset()
+    """Those of these profiles whose endpoints do not compute the prompt, such as encode."""

@@ -87,6 +87,13 @@ class Plugin(ABC, Generic[P]):
         """Return headers for the gateway to set on the answer."""
         return {}
 
+    def moved(self, cycle: Cycle, decision: Decision, row: int) -> None:
+        """A fallback served the request, since the first choice of ``decision`` failed: the endpoint of ``row``.
+
+        Told at most once for a decision, after ``routed``, with the cycle as it was then. ``answer_headers`` is asked
+        again, for a decision in which ``row`` comes first.
+        """
+
     def first_token(self, observation: FirstToken) -> None:
         """A streamed answer to a request this policy routed has begun."""
 

@@ -12,7 +12,8 @@ import msgspec
 from signalbox.pool import Endpoint, Rows
 from signalbox.scheduling.configuration.accepted import PrefixIndexParameters
 from signalbox.scheduling.faults import Faults
-from signalbox.scheduling.framework import Cycle, Decision
+from signalbox.scheduling.framework import Cycle, Decision, Step
+from signalbox.scheduling.headers import check_headers
 from signalbox.scheduling.observation import Finished, FirstToken
 from signalbox.scheduling.plugin import DetectorPlugin, HandlerPlugin, Plugin
 from signalbox.scheduling.profile import Profile
@@ -56,6 +57,7 @@ class Policy:
         self._faults = faults
         self._routed = tuple(plugin for plugin in plugins if _overrides(plugin, "routed"))
         self._answering = tuple(plugin for plugin in plugins if _overrides(plugin, "answer_headers"))
+        self._moving = tuple(plugin for plugin in plugins if _overrides(plugin, "moved"))
         self._timing = tuple(plugin for plugin in plugins if _overrides(plugin, "first_token"))
         self._settling = tuple(plugin for plugin in plugins if _overrides(plugin, "finished"))
         self._leaving = tuple(plugin for plugin in plugins if _overrides(plugin, "left"))
@@ -78,7 +80,8 @@ class Policy:
         try:
             decision = self.handler.schedule(cycle, rows, self.profiles)
         except Exception as error:
-            self._faults.note(self.handler.name, error)
+            fault = self._faults.note(self.handler.name, error)
+            cycle.steps.append(Step(self.handler.name, len(rows), len(rows), None, fault))
             decision = self._without_handler(cycle, rows)
         if decision is None:
             return None
@@ -89,13 +92,31 @@ class Policy:
                 self._faults.note(plugin.name, error)
         if not self._answering:
             return decision
+        return msgspec.structs.replace(decision, response_headers=self._answer_headers(cycle, decision))
+
+    def _answer_headers(self, cycle: Cycle, decision: Decision) -> dict[str, str]:
         headers: dict[str, str] = dict(decision.response_headers)
         for plugin in self._answering:
             try:
-                headers.update(plugin.answer_headers(cycle, decision))
+                headers.update(check_headers(plugin.name, plugin.answer_headers(cycle, decision)))
             except Exception as error:
                 self._faults.note(plugin.name, error)
-        return msgspec.structs.replace(decision, response_headers=headers)
+        return headers
+
+    @property
+    def follows(self) -> bool:
+        """Whether any plugin minds which endpoint of a decision served the request."""
+        return bool(self._moving or self._answering)
+
+    def moved(self, cycle: Cycle, decision: Decision, row: int) -> Mapping[str, str]:
+        """The fallback ``row`` of a decision served the request; return the headers to set on the answer now."""
+        for plugin in self._moving:
+            try:
+                plugin.moved(cycle, decision, row)
+            except Exception as error:
+                self._faults.note(plugin.name, error)
+        rows = (row, *(other for other in decision.rows if other != row))
+        return self._answer_headers(cycle, msgspec.structs.replace(decision, rows=rows))
 
     def _without_handler(self, cycle: Cycle, rows: Rows) -> Decision | None:
         try:
@@ -112,7 +133,8 @@ class Policy:
         try:
             return self.detector.saturation(cycle, rows)
         except Exception as error:
-            self._faults.note(self.detector.name, error)
+            fault = self._faults.note(self.detector.name, error)
+            cycle.steps.append(Step(self.detector.name, len(rows), len(rows), None, fault))
             return 0.0
 
     @property

@@ -59,7 +59,7 @@ into profiles. `signalbox validate FILE` checks it; `signalbox validate --schema
 - Plugins run in the order of the file. The order of scorers changes no score and no choice.
 - Without profiles, one is made of every filter, scorer and picker that is listed, scorers with weight 1; where no
   scorer is listed, with these: DEFAULTS.
-- `reachable` begins every profile that does not name it.
+- `reachable` comes before the first filter that states a preference in every profile that does not name it.
 - A decision names three endpoints, the choice and two fallbacks, unless the picker says `maxNumOfEndpoints`. What a
   filter leaves out is not named either, unless it is marked as a preference below and no filter without that mark
   comes after it.

@@ -1,15 +1,27 @@
-"""How a profile is run: filters, scorers and picker in turn, over arrays of rows or, where there are few, over lists."""
+"""How a profile is run: filters, scorers and picker in turn, over arrays of rows or, where those are few, lists."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from operator import add, neg
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import numpy as np
 
-from signalbox.pool import Floats, Rows
-from signalbox.scheduling.framework import Cycle, Decision, FewFilter, FewPicker, FewScorer, Ranking, Step
+from signalbox.pool import Floats, Rows, few
+from signalbox.scheduling.framework import (
+    Cycle,
+    Decision,
+    FewFilter,
+    FewPicker,
+    FewScorer,
+    Filter,
+    Picker,
+    Ranking,
+    Scorer,
+    Step,
+)
 
 if TYPE_CHECKING:
     from signalbox.scheduling.profile import Profile
@@ -39,13 +51,15 @@ class Run(ABC, Generic[R, F]):
         self._endpoints = profile.endpoints
         self._binding = profile.binding
         self._faults = profile.faults
-        self._filters = [(plugin.name, method) for plugin, method in zip(profile.filters, keep, strict=True)]
-        self._scorers = [
+        self._filters: list[tuple[str, Callable[[Cycle, R], R]]] = [
+            (plugin.name, method) for plugin, method in zip(profile.filters, keep, strict=True)
+        ]
+        self._scorers: list[tuple[str, float, Callable[[Cycle, R], F]]] = [
             (plugin.name, weight, method) for (plugin, weight), method in zip(profile.scorers, score, strict=True)
         ]
         self._summed = sorted(range(len(self._scorers)), key=lambda index: self._scorers[index][:2])
         self._picker = profile.picker.name
-        self._method = pick
+        self._method: Callable[[Cycle, R, F, int], R] = pick
 
     def schedule(self, cycle: Cycle, rows: R) -> Decision | None:
         """Choose among ``rows``; ``None`` where a filter left none."""
@@ -57,7 +71,7 @@ class Run(ABC, Generic[R, F]):
             try:
                 candidates = keep(cycle, candidates)
             except Exception as error:
-                self._faults.note(name, error)
+                steps.append(Step(name, before, before, None, self._faults.note(name, error)))
                 continue
             count = len(candidates)
             steps.append(Step(name, before, count, candidates))
@@ -72,7 +86,7 @@ class Run(ABC, Generic[R, F]):
         missing = self._endpoints - len(chosen)
         if missing > 0 and len(allowed) > count:
             others = self._without(allowed, candidates)
-            chosen += self._pick(cycle, others, self._score(cycle, others)[0], missing)
+            chosen = chosen + self._pick(cycle, others, self._score(cycle, others)[0], missing)
         scores = (Ranking(self._name, candidates, totals, parts),) if parts else ()
         return Decision(tuple(chosen), tuple(steps), self._name, scores)
 
@@ -86,18 +100,19 @@ class Run(ABC, Generic[R, F]):
                 parts.append((name, weight, score(cycle, rows)))
                 cycle.steps.append(Step(name, count, count))
             except Exception as error:
-                self._faults.note(name, error)
+                cycle.steps.append(Step(name, count, count, None, self._faults.note(name, error)))
                 parts.append(None)
         in_order = [part for index in self._summed if (part := parts[index]) is not None]
         return self._total(count, in_order), [part for part in parts if part is not None]
 
     def _pick(self, cycle: Cycle, rows: R, totals: F, limit: int) -> list[int]:
+        fault = ""
         try:
             picked = self._plain(self._method(cycle, rows, totals, limit))
         except Exception as error:
-            self._faults.note(self._picker, error)
-            picked = self._by_total(rows, totals)[:limit]
-        cycle.steps.append(Step(self._picker, len(rows), len(picked)))
+            fault = self._faults.note(self._picker, error)
+            picked = self._by_total(cycle, rows, totals)[:limit]
+        cycle.steps.append(Step(self._picker, len(rows), len(picked), None, fault, self._name))
         return picked
 
     @abstractmethod
@@ -109,8 +124,8 @@ class Run(ABC, Generic[R, F]):
         """Return ``rows`` less ``left_out``, in order."""
 
     @abstractmethod
-    def _by_total(self, rows: R, totals: F) -> list[int]:
-        """Return all rows, best first."""
+    def _by_total(self, cycle: Cycle, rows: R, totals: F) -> list[int]:
+        """Return all rows, best first; of equal ones those with the fewest requests in flight."""
 
     @abstractmethod
     def _plain(self, rows: R) -> list[int]:
@@ -137,11 +152,12 @@ class ArrayRun(Run[Rows, Floats]):
             rows = rows[rows != row]
         return rows
 
-    def _by_total(self, rows: Rows, totals: Floats) -> list[int]:
-        return self._plain(rows[np.argsort(-totals, kind="stable")])
+    def _by_total(self, cycle: Cycle, rows: Rows, totals: Floats) -> list[int]:
+        return self._plain(rows[np.lexsort((cycle.columns.requests(rows), -totals))])
 
     def _plain(self, rows: Rows) -> list[int]:
-        return rows.tolist()
+        plain: list[int] = rows.tolist()
+        return plain
 
 
 class ListRun(Run[list[int], list[float]]):
@@ -156,22 +172,39 @@ class ListRun(Run[list[int], list[float]]):
     def possible(profile: Profile) -> bool:
         """Say whether every plugin of ``profile`` works on lists."""
         return (
-            all(hasattr(plugin, "keep_few") for plugin in profile.filters)
-            and all(hasattr(plugin, "score_few") for plugin, _ in profile.scorers)
-            and hasattr(profile.picker, "pick_few")
+            all(_has_twin(plugin, "keep") for plugin in profile.filters)
+            and all(_has_twin(plugin, "score") for plugin, _ in profile.scorers)
+            and _has_twin(profile.picker, "pick")
         )
 
     def _total(self, count: int, parts: list[Part[list[float]]]) -> list[float]:
-        totals = [0.0] * count
-        for _, weight, scores in parts:
-            totals = [total + weight * score for total, score in zip(totals, scores, strict=True)]
+        if not parts:
+            return [0.0] * count
+        (_, weight, scores), *others = parts
+        totals = [weight * score for score in scores]
+        for _, weight, scores in others:
+            totals = list(map(add, totals, [weight * score for score in scores]))
         return totals
 
     def _without(self, rows: list[int], left_out: list[int]) -> list[int]:
-        return [row for row in rows if row not in left_out]
+        others = rows.copy()
+        for row in left_out:
+            others.remove(row)
+        return others
 
-    def _by_total(self, rows: list[int], totals: list[float]) -> list[int]:
-        return [row for _, row in sorted(zip(totals, rows, strict=True), key=lambda pair: -pair[0])]
+    def _by_total(self, cycle: Cycle, rows: list[int], totals: list[float]) -> list[int]:
+        ranked = zip(map(neg, totals), few.requests(cycle.columns, rows), rows, strict=True)
+        return [row for *_, row in sorted(ranked)]
 
     def _plain(self, rows: list[int]) -> list[int]:
         return rows
+
+
+def _has_twin(plugin: Filter | Scorer | Picker, method: str) -> bool:
+    """Say whether what works on lists is as new as ``method``: a subclass may have replaced that alone."""
+    for kind in type(plugin).__mro__:
+        if f"{method}_few" in vars(kind):
+            return True
+        if method in vars(kind):
+            return False
+    return False

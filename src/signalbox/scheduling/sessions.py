@@ -11,17 +11,16 @@ from typing import Annotated, Literal
 from pydantic import model_validator
 
 from signalbox.pool import Endpoint
-from signalbox.resources.limits import entries, text
+from signalbox.resources.limits import entries
 from signalbox.resources.strict import fault
 from signalbox.scheduling.derived import rows_by
 from signalbox.scheduling.framework import Cycle, Decision
+from signalbox.scheduling.headers import HeaderName
 from signalbox.scheduling.parameters import Positive
 from signalbox.scheduling.plugin import Parameters
 
 MAX_SESSIONS = 100_000
 """Sessions remembered at once; beyond them the longest unused is forgotten. About 20 MB."""
-
-HeaderName = Annotated[str, text(1, 128)]
 
 
 class EncodedEndpointHeader(Parameters):
@@ -106,6 +105,15 @@ class SessionBindings:
         self._bound.move_to_end(session)
         self._sweep(cycle.now)
 
+    def moved(self, cycle: Cycle, decision: Decision, row: int) -> None:
+        """Bind the session to the fallback that served it, unless another request has bound it anew."""
+        session = None if self._encoded or not self._follows_primary(decision) else self._session(cycle)
+        bound = None if session is None else self._bound.get(session)
+        first, served = self._chosen(cycle, decision), cycle.endpoints.get(row)
+        if session is None or bound is None or first is None or served is None or bound[0] != _key(first):
+            return
+        self._bound[session] = (_key(served), bound[1])
+
     def answer_headers(self, cycle: Cycle, decision: Decision) -> Mapping[str, str]:
         """Return the token for the client to send with its next request."""
         endpoint = self._chosen(cycle, decision) if self._encoded else None
@@ -122,12 +130,17 @@ class SessionBindings:
             value = cycle.session if source.header is None else cycle.headers.get(source.header.lower())
             if value:
                 return value
-        return cycle.session
+        return None
 
     def _chosen(self, cycle: Cycle, decision: Decision) -> Endpoint | None:
-        profile = self._parameters.profile_name
-        rows = decision.rows if profile in ("", decision.profile) else decision.stages.get(profile, ())
+        if self._follows_primary(decision):
+            rows = decision.rows
+        else:
+            rows = decision.stages.get(self._parameters.profile_name, ())
         return cycle.endpoints.get(rows[0]) if rows else None
+
+    def _follows_primary(self, decision: Decision) -> bool:
+        return self._parameters.profile_name in ("", decision.profile)
 
     def _sweep(self, now: float) -> None:
         if len(self._bound) > MAX_SESSIONS:

@@ -21,6 +21,7 @@ class MetricNames:
     adapters and whose value is a time; ``lora_max`` is a plain gauge; ``lora_loaded`` has one series an adapter and
     level. ``cache_info`` carries the block size and the number of blocks in the labels ``block_size_label`` and
     ``kv_blocks_label``; ``block_size`` and ``kv_blocks`` are plain gauges for engines that have those instead.
+    ``offload_tokens`` is how many tokens host memory can keep.
     """
 
     engine: str
@@ -35,13 +36,14 @@ class MetricNames:
     kv_blocks_label: str = "num_gpu_blocks"
     block_size: tuple[MetricSpec, ...] = ()
     kv_blocks: tuple[MetricSpec, ...] = ()
+    offload_tokens: tuple[MetricSpec, ...] = ()
 
     @cached_property
     def families(self) -> frozenset[bytes]:
         """Every family that is read, as it stands on a page."""
         fields = (
             self.waiting, self.running, self.kv_usage, self.lora_info, self.lora_max, self.lora_loaded,
-            self.cache_info, self.block_size, self.kv_blocks,
+            self.cache_info, self.block_size, self.kv_blocks, self.offload_tokens,
         )  # fmt: skip
         return frozenset(spec.name.encode() for specs in fields for spec in specs)
 
@@ -76,6 +78,7 @@ SGLANG = MetricNames(
     kv_blocks_label="num_pages",
     block_size=_named("sglang:page_size"),
     kv_blocks=_named("sglang:num_pages"),
+    offload_tokens=_named("sglang:hicache_host_total_tokens"),
 )
 TRTLLM_SERVE = MetricNames(
     engine="trtllm-serve",

@@ -119,7 +119,10 @@ class ModelsPoller:
         wanted = self._pool.endpoints if self._pool.catalogue.targets else ()
         present = {(endpoint.namespace, endpoint.name): endpoint for endpoint in wanted}
         for key, server in list(self._servers.items()):
-            if present.get(key) != server.endpoint:
+            known = present.get(key)
+            if known is not None and known.same_server(server.endpoint):
+                server.endpoint = known
+            else:
                 server.connection.close()
                 self._pool.record_models(server.endpoint, None)
                 del self._servers[key]

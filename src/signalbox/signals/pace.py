@@ -8,6 +8,8 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
+INTERVAL = 0.05
+"""Seconds between two polls of an endpoint, unless asked otherwise."""
 CPU_BUDGET = 0.5
 """Cores polling may use as a whole."""
 SLOWEST = 1.0

@@ -28,6 +28,7 @@ def parse_metrics(text: bytes | str, engine: MetricNames = VLLM) -> Readings:
     waiting, running = _values(page, engine.waiting), _values(page, engine.running)
     usage = _values(page, engine.kv_usage)
     limit = _values(page, engine.lora_max)
+    offloaded = _values(page, engine.offload_tokens)
     return Readings(
         waiting=sum(waiting) if waiting else None,
         running=sum(running) if running else None,
@@ -37,6 +38,7 @@ def parse_metrics(text: bytes | str, engine: MetricNames = VLLM) -> Readings:
         lora_active=active,
         lora_max=at_once if at_once is not None or not limit else int(max(limit)),
         lora_resident=_resident(page, engine.lora_loaded),
+        offload_tokens=int(sum(offloaded)) if offloaded else None,
     )
 
 

@@ -13,7 +13,7 @@ from signalbox.pool.endpoints import Endpoint
 from signalbox.pool.readings import Readings
 from signalbox.signals.connection import PageConnection, ScrapeError
 from signalbox.signals.metric_names import ENGINES, MetricNames, engine_for
-from signalbox.signals.pace import SLOWEST, Metered, PollCost, stretched
+from signalbox.signals.pace import INTERVAL, SLOWEST, Metered, PollCost, stretched
 from signalbox.signals.parse import parse_metrics
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,9 @@ class ScrapedPool(Protocol[Mark]):
     @property
     def version(self) -> int:
         """Grows whenever ``endpoints`` change."""
+
+    def scraping_every(self, seconds: float, /) -> None:
+        """Say how far apart the scrapes of one endpoint are now."""
 
     def begin_scrape(self, endpoint: Endpoint, /) -> Mark:
         """Say that a scrape begins; the mark goes into ``record``."""
@@ -58,7 +61,7 @@ class MetricsPoller(Generic[Mark]):
     def __init__(
         self,
         pool: ScrapedPool[Mark],
-        interval: float = 0.05,
+        interval: float = INTERVAL,
         timeout: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         engines: Mapping[str, MetricNames] = ENGINES,
@@ -153,7 +156,9 @@ class MetricsPoller(Generic[Mark]):
                     )  # fmt: skip
                 failures = 0
             self._cost.add(poll.seconds)
-            pause = max(self.interval, min(SLOWEST, self._asked * 2 ** min(failures, 16)) if failures else 0.0)
+            interval = self.interval
+            self._pool.scraping_every(interval)
+            pause = max(interval, min(SLOWEST, self._asked * 2 ** min(failures, 16)) if failures else 0.0)
             # From the time it was due, not from now: the period is the interval, whatever a scrape takes.
             now = self._clock()
             due = max(due + pause, now)

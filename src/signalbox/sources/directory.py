@@ -2,7 +2,8 @@
 
 The directory holds the same kinds a cluster would: the InferencePool, InferenceModels, InferenceObjectives,
 InferenceModelRewrites and Pods (name, labels, ``status.podIP``, Ready condition). A saved file takes effect at once;
-a broken one is reported and its last good content stays in force.
+a broken one is reported and its last good content stays in force, and so does an object that is edited in a way that
+an API server would refuse.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from signalbox.resources import (
     Key,
     Pod,
     Resource,
+    check_update,
 )
 from signalbox.sources.manifests import ManifestReader
 from signalbox.sources.said import Said
@@ -44,6 +46,7 @@ class DirectorySource:
         """Read the directory once and bring the pool in line with it; problems are logged, each once while it lasts."""
         manifests = self._reader.read()
         concerned = {resource.key: resource for resource in manifests.resources if self._concerns(resource)}
+        refused = self._refuse_updates(concerned)
         for key in self._seen.keys() - concerned.keys():
             if isinstance(self._seen[key], InferencePool):
                 self._pool.set_pool(None)
@@ -57,13 +60,23 @@ class DirectorySource:
             elif isinstance(resource, Pod | InferenceModel | InferenceModelRewrite | InferenceObjective):
                 self._pool.put(resource)
         self._seen = concerned
-        self._said.report([*map(str, manifests.problems), *map(str, self._pool.catalogue.conflicts)])
+        self._said.report([*map(str, manifests.problems), *refused, *map(str, self._pool.catalogue.conflicts)])
 
     async def changes(self) -> AsyncIterator[None]:
         """Follow the directory for ever; one item each time the pool was brought in line with it."""
         async for _ in changes([self._path]):
             self.load()
             yield
+
+    def _refuse_updates(self, concerned: dict[Key, Resource]) -> list[str]:
+        """Put back the objects whose edits change what may not change; return what is wrong with them."""
+        refused: list[str] = []
+        for key in concerned.keys() & self._seen.keys():
+            unlike = check_update(self._seen[key], concerned[key])
+            if unlike:
+                concerned[key] = self._seen[key]
+                refused += map(str, unlike)
+        return refused
 
     def _concerns(self, resource: Resource) -> bool:
         if isinstance(resource, InferencePool):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from watchfiles import Change, awatch
+
+# At INFO it counts the changes that it saw, down to every save of an editor; we say what came of them.
+logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
 STEP_MS = 50
 """A batch ends when nothing has changed for this long, in milliseconds."""

@@ -54,8 +54,9 @@ class HTTP2Connection:
         self.fault: ConnectionFault | None = None
         """The rule the peer broke, if that is why the connection finished."""
         self._over = False
-        self._partial: list[bytes] = []
-        self._partial_bytes = 0
+        self._partial = bytearray()
+        self._partial_since = now
+        self._block_since = now
         self._wanted = 0
         self._preface_seen = False
         self._block: HeaderAssembly | None = None
@@ -106,9 +107,15 @@ class HTTP2Connection:
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes kept: part of a frame, part of a header block, the heads of open streams, body that waits."""
+        """Bytes kept: part of a frame or header block, heads of open streams and those cached, body that waits."""
         block = 0 if self._block is None else self._block.size
-        return self._partial_bytes + block + self._table.open_bytes + self.outbound.queued_bytes
+        return (
+            len(self._partial)
+            + block
+            + self._decoder.cached_bytes
+            + self._table.open_bytes
+            + self.outbound.queued_bytes
+        )
 
     def receive(self, data: bytes, now: float) -> None:
         """Handle the next bytes of the peer, cut anywhere; ``now`` in seconds."""
@@ -117,21 +124,19 @@ class HTTP2Connection:
             return
         partial = self._partial
         if partial:
-            partial.append(data)
-            self._partial_bytes += len(data)
-            if self._partial_bytes < self._wanted:
+            partial += data
+            if len(partial) < self._wanted:
                 return
-            data = b"".join(partial)
+            data = bytes(partial)
             partial.clear()
-            self._partial_bytes = 0
         try:
             used = self._frames(data)
         except ConnectionFault as fault:
             self.fail(fault)
             return
         if used < len(data):
-            partial.append(data[used:] if used else data)
-            self._partial_bytes = len(data) - used
+            partial += memoryview(data)[used:]
+            self._partial_since = now
 
     def take(self) -> bytes:
         """Return the bytes to write now."""
@@ -167,13 +172,25 @@ class HTTP2Connection:
         """The socket is gone: abort every stream."""
         self._over = True
         self._partial.clear()
-        self._partial_bytes = 0
         self._block = None
+        self._decoder.forget()
         self._table.abort_all(code)
 
     def cut_stalled(self, now: float, patience: float) -> None:
         """Reset every stream whose waiting body has not moved for ``patience`` seconds."""
         self._table.cut_stalled(now, patience)
+
+    def cut_half_sent(self, now: float, patience: float) -> None:
+        """Give the connection up if a frame or header block began ``patience`` seconds ago and is not complete."""
+        if (self._partial and now - self._partial_since >= patience) or (
+            self._block is not None and now - self._block_since >= patience
+        ):
+            reason = f"a frame or header block was not complete after {patience:g} seconds"
+            self.fail(ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, reason))
+
+    def forget_heads(self) -> None:
+        """Drop the heads kept to be found again: nobody has asked for any in a while."""
+        self._decoder.forget()
 
     def relieve(self) -> None:
         """Reset the streams with the most body waiting until all of it is within ``Limits.buffered_bytes``."""
@@ -252,6 +269,7 @@ class HTTP2Connection:
             piece = data[start:end]
             block = HeaderAssembly(stream_id, flags, piece, limits.header_list_bytes, limits.continuation_frames)
             self._block = block
+            self._block_since = self.now
 
     def _on_continuation(self, stream_id: int, flags: int, data: bytes, start: int, end: int) -> None:
         block = self._block

@@ -14,9 +14,15 @@ from hpack.hpack import encode_integer
 
 from signalbox.wire.errors import ConnectionFault, ErrorCode, StreamFault
 from signalbox.wire.header_rules import Field, RequestHead, list_size, request_head
+from signalbox.wire.limits import KIB
 
-_CACHED_HEADS = 128
-_CACHED_BLOCK_BYTES = 2048
+_CACHED_HEADS = 16
+"""Per connection. A gateway sends one or two heads again and again."""
+_CACHED_LIST_BYTES = 2048
+"""Size of a list that is kept: a head of 12 KiB costs several times that as objects."""
+_OBJECTS = 8
+"""What a list of the shortest fields costs as objects, in multiples of its size (`list_size`)."""
+_FREE_BYTES = 8 * KIB
 _LARGE_LIST_BYTES = 4096
 _TABLE_SIZE_UPDATES = 2
 """An encoder that follows RFC 7541 section 4.2 names the smallest size it passed through and the last."""
@@ -54,12 +60,13 @@ def _too_many_updates(block: bytes) -> bool:
 class HeaderDecoder:
     """Decodes the blocks of one connection in the order they came."""
 
-    __slots__ = ("_cache", "_decoder", "_self_contained", "large_bytes")
+    __slots__ = ("_cache", "_cached_bytes", "_decoder", "_self_contained", "large_bytes")
 
     def __init__(self, max_list_bytes: int) -> None:
         self._decoder = Decoder(max_header_list_size=max_list_bytes)
         self._cache: dict[bytes, RequestHead] = {}
         self._self_contained = False
+        self._cached_bytes = 0
         self.large_bytes = 0
         """Bytes of the header lists over 4 KiB so far, for whoever makes the peer pay for them."""
 
@@ -67,6 +74,11 @@ class HeaderDecoder:
     def self_contained(self) -> bool:
         """True once a block's meaning depends on its bytes alone; stays so, since the table may not grow again."""
         return self._self_contained
+
+    @property
+    def cached_bytes(self) -> int:
+        """What the heads kept to be found again cost, beyond the 8 KiB that each connection has for them."""
+        return max(0, self._cached_bytes - _FREE_BYTES)
 
     def settings_acknowledged(self) -> None:
         """From the next block on the peer must have shrunk its dynamic table to nothing."""
@@ -106,8 +118,14 @@ class HeaderDecoder:
             return head
         stateless = self._self_contained
         head = request_head(self.fields(stream_id, block))
-        if stateless and len(block) <= _CACHED_BLOCK_BYTES:
+        if stateless and head.size <= _CACHED_LIST_BYTES and len(block) <= _CACHED_LIST_BYTES:
             if len(self._cache) >= _CACHED_HEADS:
-                self._cache.clear()
+                self.forget()
             self._cache[block] = head
+            self._cached_bytes += len(block) + _OBJECTS * head.size
         return head
+
+    def forget(self) -> None:
+        """Keep no heads; the next of each kind is decoded again."""
+        self._cache.clear()
+        self._cached_bytes = 0

@@ -46,6 +46,8 @@ class Limits:
     """A stream or socket that accepts none of its waiting answer for this time is cut."""
     message_seconds: float = 60.0
     """A message that is not complete this long after its beginning was noticed (once a second) ends its call."""
+    turn_seconds: float = 0.002
+    """How long the rest of long reads is worked on before the loop goes round. The slice that is begun is finished."""
     reset_burst: int = 1000
     resets_per_second: float = 100.0
     """Streams that the peer resets before they are answered, or makes us reset; each better end allows one more."""

@@ -11,10 +11,14 @@ from signalbox.wire.calls import Routes
 from signalbox.wire.errors import ConnectionFault, ErrorCode
 from signalbox.wire.limits import KIB, MIB, Limits
 from signalbox.wire.session import GrpcSession
+from signalbox.wire.turns import SLICE, Backlog, Turns
 
 _WRITE_HIGH_WATER: Final = 256 * KIB
 _READ_STOP: Final = 1 * MIB
 """Answers waiting for a socket that takes none: from here on its requests wait too."""
+_FULL_READ: Final = 64 * KIB
+"""uvloop goes on reading a socket whose reads are full (256 KiB), up to 32 times before anybody else has a turn: after
+more than this the socket sits out until the loop has gone round."""
 _LINGER_SECONDS: Final = 5.0
 """How long a closed connection may take to read our last words."""
 
@@ -23,10 +27,11 @@ class GrpcProtocol(asyncio.Protocol):
     """The asyncio side of one connection.
 
     ``opened`` and ``closed`` are told of it; `opened` returns False when the server has no room for it. ``grew`` hears
-    by how many bytes what this connection makes us keep has changed.
+    by how many bytes what this connection makes us keep has changed. ``turns`` is where long reads stand in line.
     """
 
     __slots__ = (
+        "_backlog",
         "_closed",
         "_closing",
         "_closing_since",
@@ -42,9 +47,12 @@ class GrpcProtocol(asyncio.Protocol):
         "_opened",
         "_paused",
         "_pinged",
+        "_reading",
+        "_sits_out",
         "_started",
         "_stuck",
         "_transport",
+        "_turns",
         "buffered_bytes",
         "session",
     )
@@ -57,8 +65,13 @@ class GrpcProtocol(asyncio.Protocol):
         opened: Callable[[GrpcProtocol], bool],
         closed: Callable[[GrpcProtocol], None],
         grew: Callable[[int], None],
+        turns: Turns,
     ) -> None:
         self._loop = loop
+        self._turns = turns
+        self._backlog = Backlog()
+        self._reading = True
+        self._sits_out = False
         self._limits = limits
         self._opened = opened
         self._closed = closed
@@ -91,10 +104,13 @@ class GrpcProtocol(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        """Handle one read; everything sent meanwhile leaves in one write."""
-        self._flush_due = True
+        """Handle one read; everything sent meanwhile leaves in one write. A long read waits its turn."""
         self._last_read = now = self._loop.time()
         self._pinged = False
+        if len(data) > SLICE or self._backlog:
+            self._line_up(data)
+            return
+        self._flush_due = True
         self.session.connection.receive(data, now)
         self._flush()
 
@@ -114,13 +130,63 @@ class GrpcProtocol(asyncio.Protocol):
         if held:
             self._write(held)
         if not self._paused:
-            self._transport.resume_reading()
+            if self._backlog:
+                self._turns.join(self)
+            self._read_or_wait()
         self._close_if_finished()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         self._forget()
         self._closed(self)
+
+    # ---- reads that wait their turn
+
+    def work(self) -> bool:
+        """Handle the next slice of a long read; return whether there is another that may be handled now."""
+        if not self._backlog or self._closing or self._jammed:
+            return False
+        self._flush_due = True
+        self._last_read = now = self._loop.time()
+        self.session.connection.receive(self._backlog.take(), now)
+        return bool(self._backlog) and not self.session.connection.finished
+
+    def rest(self) -> None:
+        """Send what the slices of this turn were answered; read on when none is left."""
+        self._flush()
+        self._read_or_wait()
+
+    def _line_up(self, data: bytes) -> None:
+        """Keep a long read, and read no more until it has been worked off."""
+        if self._closing:
+            return
+        self._backlog.put(data)
+        if len(data) > _FULL_READ and not self._sits_out:
+            self._sits_out = True
+            self._loop.call_soon(self._read_again)
+        self._read_or_wait()
+        if not self._jammed:
+            self._turns.join(self)
+        self._count()
+
+    @property
+    def _jammed(self) -> bool:
+        """So many answers wait for the socket that its requests wait too."""
+        return self._held_bytes > _READ_STOP
+
+    def _read_again(self) -> None:
+        self._sits_out = False
+        self._read_or_wait()
+
+    def _read_or_wait(self) -> None:
+        """Read the socket only while nothing that came from it waits and its answers go out."""
+        wanted = not (self._backlog or self._sits_out or self._jammed)
+        if wanted is not self._reading and not self._transport.is_closing():
+            self._reading = wanted
+            if wanted:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
 
     # ---- what the server calls
 
@@ -152,6 +218,8 @@ class GrpcProtocol(asyncio.Protocol):
             return
         if not connection.established and now - self._started >= limits.preface_seconds:
             connection.fail(ConnectionFault(ErrorCode.SETTINGS_TIMEOUT, "no preface"))
+        if connection.established and not self._backlog:
+            connection.cut_half_sent(now, limits.message_seconds)
         connection.cut_stalled(now, limits.stall_seconds)
         self.session.cut_trickling(now)
         if connection.streams:
@@ -160,6 +228,8 @@ class GrpcProtocol(asyncio.Protocol):
             connection.close()
         elif now - self._idle_since >= limits.idle_seconds:
             connection.drain()
+        elif now - self._idle_since >= limits.keepalive_seconds:
+            connection.forget_heads()
         if now - self._last_read >= limits.keepalive_seconds * (2 if self._pinged else 1):
             if self._pinged:
                 self.abort()
@@ -197,7 +267,7 @@ class GrpcProtocol(asyncio.Protocol):
             self._closing = True
 
     def _count(self) -> None:
-        buffered = self.session.buffered_bytes + self._held_bytes + self._stuck
+        buffered = self.session.buffered_bytes + len(self._backlog) + self._held_bytes + self._stuck
         if buffered != self.buffered_bytes:
             change = buffered - self.buffered_bytes
             self.buffered_bytes = buffered
@@ -206,6 +276,8 @@ class GrpcProtocol(asyncio.Protocol):
     def _forget(self) -> None:
         """Give back everything this connection keeps."""
         self._closing = True
+        self._backlog.clear()
+        self._turns.leave(self)
         self.session.connection.lost()
         self._held.clear()
         self._held_bytes = self._stuck = 0
@@ -216,11 +288,14 @@ class GrpcProtocol(asyncio.Protocol):
         self._held_bytes += len(out)
         if self._held_bytes > self._limits.buffered_bytes:
             self.abort()
-        elif self._held_bytes > _READ_STOP and not self._transport.is_closing():
-            self._transport.pause_reading()
+        else:
+            self._read_or_wait()
 
     def _close_if_finished(self) -> None:
         if self.session.connection.finished and not self._held and not self._closing:
             self._closing = True
             self._closing_since = self._loop.time()
+            self._backlog.clear()
+            self._turns.leave(self)
+            self._count()
             self._transport.close()

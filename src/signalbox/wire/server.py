@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
+import time
 from collections import Counter
 from types import TracebackType
 
@@ -11,7 +13,12 @@ from signalbox.wire.calls import Routes
 from signalbox.wire.errors import ErrorCode
 from signalbox.wire.limits import Limits
 from signalbox.wire.protocol import GrpcProtocol
+from signalbox.wire.turns import Turns
 
+log = logging.getLogger(__name__)
+
+_LOG_SECONDS = 60.0
+"""Of each kind of trouble the first is logged, and then one in this time: an attack is not to fill a disk."""
 _CLOSE_SECONDS = 1.0
 """How long `GrpcServer.close` lets the last bytes go out."""
 
@@ -31,6 +38,7 @@ class GrpcServer:
         self._buffered_bytes = 0
         self._faults: Counter[ErrorCode] = Counter()
         self._cut_for_memory = 0
+        self._logged: dict[str, float] = {}
         bounds = self._limits
         shortest = min(
             bounds.preface_seconds,
@@ -78,8 +86,9 @@ class GrpcServer:
         if tls is not None:
             tls.set_alpn_protocols(["h2"])
         loop = asyncio.get_running_loop()
+        turns = Turns(loop, self._limits.turn_seconds)
         self._server = await loop.create_server(
-            lambda: GrpcProtocol(loop, self._routes, self._limits, self._opened, self._closed, self._grew),
+            lambda: GrpcProtocol(loop, self._routes, self._limits, self._opened, self._closed, self._grew, turns),
             host,
             port,
             ssl=tls,
@@ -138,6 +147,7 @@ class GrpcServer:
         fault = protocol.session.connection.fault
         if fault is not None:
             self._faults[fault.code] += 1
+            self._warn(fault.code.name, "connection given up", fault.reason, self._faults[fault.code])
         if not self._protocols:
             self._empty.set()
 
@@ -145,7 +155,17 @@ class GrpcServer:
         self._buffered_bytes += change
         while self._buffered_bytes > self._limits.server_buffered_bytes:
             self._cut_for_memory += 1
+            reason = f"all connections keep more than {self._limits.server_buffered_bytes} bytes"
+            self._warn("memory", "connection cut", reason, self._cut_for_memory)
             max(self._protocols, key=lambda protocol: protocol.buffered_bytes).abort()
+
+    def _warn(self, kind: str, what: str, reason: str, count: int) -> None:
+        """Log the first trouble of a kind, and then one a minute; ``count`` is how many there have been."""
+        now = time.monotonic()
+        last = self._logged.get(kind)
+        if last is None or now - last >= _LOG_SECONDS:
+            self._logged[kind] = now
+            log.warning(what, extra={"kind": kind, "reason": reason, "count": count, "connections": self.connections})
 
     def _schedule_sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         self._sweep = loop.call_later(self._sweep_seconds, self._check_all, loop)

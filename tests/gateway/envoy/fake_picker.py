@@ -2,7 +2,8 @@
 
 ``x-pick`` is the destination it names; ``x-behaviour`` may be ``close`` (end the stream with no answer), ``hang``
 (never answer), ``refuse`` (an immediate 429), ``duplicate`` (rewrite the body to twice its length) or ``duplex`` (hand
-answer bodies on as FULL_DUPLEX_STREAMED wants them). As a program,
+answer bodies on as FULL_DUPLEX_STREAMED wants them). Every answer gets the header ``x-served``: the endpoint that Envoy
+says took the request. As a program,
 ``python fake_picker.py PORT`` prints the port it listens on, so that a test can kill it.
 """
 
@@ -17,6 +18,7 @@ import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2, external_processor_pb2_grpc
 
 DESTINATION = "x-gateway-destination-endpoint"
+SERVED = "x-gateway-destination-endpoint-served"
 
 
 class FakePicker(external_processor_pb2_grpc.ExternalProcessorServicer):  # type: ignore[misc]
@@ -67,7 +69,7 @@ class FakePicker(external_processor_pb2_grpc.ExternalProcessorServicer):  # type
                         answer.immediate_response.body = b'{"error": "said by the picker"}'
                         answer.immediate_response.details = headers.get("x-details", "")
                 case "response_headers":
-                    answer.response_headers.SetInParent()
+                    _set(answer.response_headers.response, "x-served", _served(request))
                 case "response_body":
                     answer.response_body.SetInParent()
                     if headers.get("x-behaviour") == "duplex":
@@ -82,6 +84,11 @@ class FakePicker(external_processor_pb2_grpc.ExternalProcessorServicer):  # type
             common.clear_route_cache = True  # as pickers do, for gateways that route by what the picker set
             _set(common, DESTINATION, destination)
             answer.dynamic_metadata.update({"envoy.lb": {DESTINATION: destination}})
+
+
+def _served(request: Any) -> str:
+    spaces = request.metadata_context.filter_metadata
+    return str(spaces["envoy.lb"][SERVED]) if "envoy.lb" in spaces and SERVED in spaces["envoy.lb"] else "nobody said"
 
 
 def _set(common: Any, name: str, value: str) -> None:

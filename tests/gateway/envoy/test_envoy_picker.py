@@ -75,6 +75,27 @@ async def test_a_dead_first_choice_is_retried_on_the_next_the_picker_named(
     assert (await site.ask("/v1/x", x_pick="127.0.0.1:1")).status == 200  # not of this pool: never tried
 
 
+async def test_the_picker_is_told_which_endpoint_took_the_request(
+    start_gateway: StartGateway, start_servers: StartServers, picker: FakePicker
+) -> None:
+    first, second = await start_servers(2)
+    dead = f"127.0.0.1:{free_port()}"
+    site = await start_gateway()
+    backend = pool("p", dead, first.address, second.address, picker=f"127.0.0.1:{picker.port}")
+    await site.serve([gateway()], [route(to("p"))], [backend])
+
+    asked = {
+        f"{first.address},{second.address}": first.address,
+        f"{dead},{second.address}": second.address,
+    }
+    for named, served in asked.items():
+        answer = await site.ask("/v1/x", x_pick=named)
+        assert (answer.server, answer.headers["x-served"]) == (served, served)
+    for nobody in (dead, "127.0.0.1:1"):  # left to the fallback policy
+        answer = await site.ask("/v1/x", x_pick=nobody)
+        assert answer.headers["x-served"] == answer.server
+
+
 async def test_an_immediate_answer_of_the_picker_is_passed_on_untouched(
     start_gateway: StartGateway, start_servers: StartServers, picker: FakePicker
 ) -> None:

@@ -20,10 +20,15 @@
 {{- end -}}
 
 {{- define "signalbox.labels" -}}
-app.kubernetes.io/name: signalbox
-app.kubernetes.io/instance: {{ .Release.Name }}
+{{ include "signalbox.podLabels" . }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end -}}
+
+{{/* Nothing of the chart's version: it would restart every picker with each new chart. */}}
+{{- define "signalbox.podLabels" -}}
+app.kubernetes.io/name: signalbox
+app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
 {{- define "signalbox.poolLabels" -}}
@@ -36,6 +41,25 @@ app: {{ include "signalbox.pool" . }}
 
 {{- define "signalbox.elects" -}}
 {{- if and .Values.picker.leaderElection (gt (int .Values.picker.replicas) 1) -}}yes{{- end -}}
+{{- end -}}
+
+{{/* Where bbr asks who may read its metrics: it needs a token, which it has for base models. */}}
+{{- define "signalbox.bbrGuards" -}}
+{{- if and .Values.bodyBasedRouter.enabled .Values.bodyBasedRouter.baseModels .Values.metrics.auth -}}yes{{- end -}}
+{{- end -}}
+
+{{/* Whom a NetworkPolicy lets in as gateways. */}}
+{{- define "signalbox.gatewayPeers" -}}
+- namespaceSelector:
+    {{- with .Values.networkPolicy.gatewayNamespaces }}
+    matchLabels:
+      {{- toYaml . | nindent 6 }}
+    {{- else }} {}
+    {{- end }}
+{{- range .Values.networkPolicy.gatewayCIDRs }}
+- ipBlock:
+    cidr: {{ . | quote }}
+{{- end }}
 {{- end -}}
 
 {{- define "signalbox.podSecurity" -}}

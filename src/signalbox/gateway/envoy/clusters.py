@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from signalbox.gateway.envoy.layout import endpoint_file, source
-from signalbox.gateway.envoy.model import DESTINATION, Json, Options, PoolBackend, ServiceBackend, extension, typed
+from signalbox.gateway.envoy.model import (
+    DESTINATION,
+    SERVED,
+    Json,
+    Options,
+    PoolBackend,
+    ServiceBackend,
+    extension,
+    typed,
+)
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _BALANCING = "envoy.load_balancing_policies"
@@ -23,8 +32,9 @@ def pool_cluster(pool: PoolBackend, options: Options) -> Json:
         "envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost",
         override_host_sources=[
             {"header": DESTINATION},
-            {"metadata": {"key": "envoy.lb", "path": [{"key": DESTINATION}]}},
+            {"metadata": _load_balancing(DESTINATION)},
         ],
+        selected_host_key=_load_balancing(SERVED),
         fallback_policy=_policy("least_request", "LeastRequest"),
     )
     balancing = {"policies": [{"typed_extension_config": chosen}]}
@@ -95,6 +105,10 @@ def _common() -> Json:
     # Envoy's defaults (1,024 requests, 3 retries) would refuse work; how much a pool takes is the picker's to say.
     limits = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
     return {"circuit_breakers": {"thresholds": [dict.fromkeys(limits, _NO_LIMIT)]}}
+
+
+def _load_balancing(key: str) -> Json:
+    return {"key": "envoy.lb", "path": [{"key": key}]}
 
 
 def _policy(name: str, message: str) -> Json:

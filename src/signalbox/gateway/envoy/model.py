@@ -17,6 +17,9 @@ TYPE = "type.googleapis.com/"
 DESTINATION = "x-gateway-destination-endpoint"
 """The header, and the key in the ``envoy.lb`` metadata, in which a picker names the endpoints to try, in order."""
 
+SERVED = "x-gateway-destination-endpoint-served"
+"""The key in the ``envoy.lb`` metadata in which Envoy tells the picker which endpoint it tried last."""
+
 MIB = 1024 * 1024
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from signalbox.lab.stage import configured
+from signalbox.lab.stage import Contender, configured
 
 LEAST_COST_CONFIGURATION = """\
 apiVersion: llm-d.ai/v1alpha1
@@ -14,6 +14,20 @@ schedulingProfiles:
     plugins:
       - pluginRef: least-cost-scorer
 """
+
+WITH_PARAMETERS = "least-cost:"
+
+
+def least_cost_with(name: str) -> Contender:
+    """``least-cost`` with other parameters than its defaults, out of its name: ``least-cost:laterWeight=0,...``.
+
+    Raises `InvalidPolicy` for parameters it does not have.
+    """
+    parameters = name.removeprefix(WITH_PARAMETERS).replace("=", ": ").replace(",", ", ")
+    plugin = "  - type: least-cost-scorer\n"
+    text = LEAST_COST_CONFIGURATION.replace(plugin, f"{plugin}    parameters: {{{parameters}}}\n")
+    return configured(text, name)
+
 
 LEAST_COST = configured(LEAST_COST_CONFIGURATION, "least-cost")
 OUR_DEFAULT = configured("", "default")

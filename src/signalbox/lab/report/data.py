@@ -14,13 +14,15 @@ from signalbox.lab.ladder import Ladder
 from signalbox.lab.outcome import COMPLETE, REFUSED, TOO_LARGE
 from signalbox.lab.rehearsal import Rehearsal, Result
 from signalbox.lab.servers import Server
+from signalbox.lab.slo import deciding
 
 _ENDED = {COMPLETE: "complete", REFUSED: "refused", TOO_LARGE: "too large"}
 _DIGITS = 6
 
 
 def as_json(rehearsal: Rehearsal) -> bytes:
-    """What was rehearsed, and every figure with its interval. Times in seconds, shares from 0 to 1, NaN as null."""
+    """What was rehearsed, and every figure with its interval. Times in seconds, shares from 0 to 1; NaN and what
+    is infinite, such as the wait of who got no answer, as null. ``whole`` is false for a run that was stopped."""
     plan = rehearsal.plan
     document = {
         "workload": {
@@ -35,6 +37,7 @@ def as_json(rehearsal: Rehearsal) -> bytes:
         "scraping": msgspec.to_builtins(plan.scraping),
         "slo": msgspec.to_builtins(plan.slo),
         "seed": plan.seed,
+        "whole": rehearsal.whole,
         "policies": [_policy(result) for result in rehearsal.results],
         "ladders": [_ladder(ladder) for ladder in rehearsal.ladders],
     }
@@ -76,17 +79,13 @@ def _ladder(ladder: Ladder) -> dict[str, Any]:
                 "speed": rung.speed,
                 "rate": rung.rate,
                 "held": rung.held,
-                "ttft_p90": _p90(rung.outcome.ttft),
-                "tpot_p90": _p90(rung.outcome.tpot),
+                "ttft_p90": deciding(rung.outcome)[0],
+                "tpot_p90": deciding(rung.outcome)[1],
+                "broken_by": ladder.slo.broken_by(rung.outcome),
             }
             for rung in ladder.rungs
         ],
     }
-
-
-def _p90(values: Any) -> float | None:
-    there = values[~np.isnan(values)]
-    return float(np.percentile(there, 90)) if len(there) else None
 
 
 def request_lines(rehearsal: Rehearsal) -> str:

@@ -62,15 +62,29 @@ def repeated_table(repeated: Iterable[Repeated]) -> str:
 def verdict_table(verdicts: Iterable[Verdict]) -> str:
     """How the policies stand to each other, theirs beside ours."""
     return table(
-        ["precise against", "ratio of", "theirs", "ours", "within"],
+        ["policies", "ratio of", "theirs", "ours", "within", "without the constant", "within"],
         [
             [
-                one.pair[1],
+                " : ".join(one.pair),
                 one.what,
                 number(one.theirs),
                 number(one.ours),
-                "yes" if one.within else "**no**",
+                _yes(one.within),
+                "" if one.bare is None else number(one.bare),
+                "" if one.bare_within is None else _yes(one.bare_within),
             ]
             for one in verdicts
         ],
     )
+
+
+def order_table(orders: Iterable[tuple[str, Sequence[str], Sequence[str]]]) -> str:
+    """The policies from best to worst, theirs beside ours."""
+    return table(
+        ["order by", "theirs", "ours", "the same"],
+        [[what, ", ".join(theirs), ", ".join(ours), _yes(theirs == ours)] for what, theirs, ours in orders],
+    )
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "**no**"

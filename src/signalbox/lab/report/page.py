@@ -10,23 +10,13 @@ import numpy as np
 from signalbox.lab.figures import NAMES
 from signalbox.lab.outcome import Floats, Outcome
 from signalbox.lab.rehearsal import Rehearsal, Result
-from signalbox.lab.report.plot import Axis, Line, plot
+from signalbox.lab.report.plot import COLOURS, Axis, Line, plot, strokes
 from signalbox.lab.report.words import number, servers_in_words, with_interval
+from signalbox.lab.slo import deciding
 
+_SERVERS = 16
 _POINTS = 120  # of a CDF
 _LEAST_SECONDS = 1e-4
-
-COLOURS = (
-    ("#0b6bb8", "#5fb2f2"),
-    ("#c8500a", "#f79256"),
-    ("#0a7f5a", "#4fd1a1"),
-    ("#b0307e", "#f083c3"),
-    ("#8a6a00", "#e2c04a"),
-    ("#5b4bc4", "#a99cf5"),
-    ("#00808f", "#4ccfe0"),
-    ("#6b6b6b", "#b3b3b3"),
-)
-"""Of the lines, on a light page and on a dark one."""
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --faint: #d9dde1; --paper: #ffffff; --muted: #5c656e; }
@@ -43,6 +33,8 @@ figure { margin: 0; } figcaption { font-weight: 600; }
 svg { width: 100%; height: auto; } svg text { fill: var(--muted); font: 11px system-ui, sans-serif; }
 .grid { stroke: var(--faint); } .mark { stroke: var(--ink); stroke-dasharray: 4 3; }
 polyline { fill: none; stroke-width: 1.6; }
+polyline.d1 { stroke-dasharray: 6 3; } polyline.d2 { stroke-dasharray: 2 2; }
+i.d1 { opacity: .65; } i.d2 { opacity: .35; }
 .legend span { margin-right: 1.2rem; white-space: nowrap; }
 .legend i { display: inline-block; width: 1.1em; height: .25em; margin-right: .4em; vertical-align: middle; }
 """
@@ -60,7 +52,7 @@ def as_page(rehearsal: Rehearsal) -> str:
         for shade in (0, 1)
     )
     colours = f"{light}@media (prefers-color-scheme: dark) {{\n{dark}}}\n"
-    title = f"{plan.workload.name}: {len(rehearsal.results)} policies"
+    title = f"{plan.workload.name}: {_policies(len(rehearsal.results))}"
     scraping = plan.scraping
     parts = [
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -71,6 +63,7 @@ def as_page(rehearsal: Rehearsal) -> str:
         f" {scraping.interval * 1e3:g} ms, {scraping.delay * 1e3:g} ms late, jitter {scraping.jitter * 1e3:g} ms,"
         f" loss {scraping.loss:.0%}. SLO: TTFT {plan.slo.ttft:g} s, TPOT {plan.slo.tpot * 1e3:g} ms."
         f" Seed {plan.seed}.</p>",
+        *([] if rehearsal.whole else [f'<p class="note">{_stopped(rehearsal)}</p>']),
         *[f'<p class="note">{escape(note)}.</p>' for note in plan.workload.notes],
         _legend([result.policy for result in rehearsal.results]),
         _table(rehearsal),
@@ -82,12 +75,17 @@ def as_page(rehearsal: Rehearsal) -> str:
     return "".join(parts)
 
 
-def colour(place: int) -> int:
-    return place % len(COLOURS)
+def _policies(count: int) -> str:
+    return f"{count} {'policy' if count == 1 else 'policies'}"
+
+
+def _stopped(rehearsal: Rehearsal) -> str:
+    done, all_of_them = len(rehearsal.results), len(rehearsal.plan.contenders)
+    return f"This run was stopped: {done} of {_policies(all_of_them)} are done, and a ladder may lack rungs."
 
 
 def _legend(names: Sequence[str]) -> str:
-    spans = [f'<span><i class="c{colour(place)}"></i>{escape(name)}</span>' for place, name in enumerate(names)]
+    spans = [f'<span><i class="{strokes(place)}"></i>{escape(name)}</span>' for place, name in enumerate(names)]
     return f'<p class="legend">{"".join(spans)}</p>'
 
 
@@ -115,10 +113,7 @@ def _distributions(results: Sequence[Result]) -> str:
     )
     figures = []
     for title, unit, values in kinds:
-        lines = [
-            Line(result.policy, list(cdf(values(result.outcome))), colour(place))
-            for place, result in enumerate(results)
-        ]
+        lines = [Line(result.policy, list(cdf(values(result.outcome))), place) for place, result in enumerate(results)]
         drawn = plot(title, Axis(unit, log=True), Axis("share of requests", least=0.0, most=1.0), lines)
         figures.append(_figure(title, drawn))
     return f'<h2>Distributions</h2><div class="plots">{"".join(figures)}</div>'
@@ -138,20 +133,21 @@ def _ladder(rehearsal: Rehearsal) -> str:
     rows = "".join(
         f"<tr><td>{escape(ladder.policy)}</td>"
         f"<td>{'none held' if ladder.best is None else number(ladder.best.rate)}</td>"
-        f"<td>{'not yet' if ladder.broken is None else number(ladder.broken.rate)}</td></tr>"
+        f"<td>{'not yet' if ladder.broken is None else number(ladder.broken.rate)}</td>"
+        f"<td>{'' if ladder.broken is None else slo.broken_by(ladder.broken.outcome)}</td></tr>"
         for ladder in ladders
     )
-    limits: tuple[tuple[str, float, Callable[[Outcome], Floats]], ...] = (
-        ("TTFT p90", slo.ttft, lambda outcome: outcome.ttft),
-        ("TPOT p90", slo.tpot, lambda outcome: outcome.tpot),
+    limits: tuple[tuple[str, float, Callable[[Outcome], float]], ...] = (
+        ("TTFT p90", slo.ttft, lambda outcome: deciding(outcome)[0]),
+        ("TPOT p90", slo.tpot, lambda outcome: deciding(outcome)[1]),
     )
     drawn = []
     for title, limit, values in limits:
         lines = [
             Line(
                 ladder.policy,
-                [(rung.rate, _p90(values(rung.outcome))) for rung in ladder.rungs],
-                colour(place),
+                [(rung.rate, values(rung.outcome)) for rung in ladder.rungs],
+                place,
                 dots=True,
             )
             for place, ladder in enumerate(ladders)
@@ -159,7 +155,8 @@ def _ladder(rehearsal: Rehearsal) -> str:
         picture = plot(title, Axis("requests a second"), Axis("seconds", log=True), lines, [limit])
         drawn.append(_figure(f"{title}, dashed: the SLO", picture))
     return (
-        "<h2>Load ladder</h2><table><tr><th></th><th>highest rate that held, requests/s</th><th>broke at</th></tr>"
+        "<h2>Load ladder</h2><table><tr><th></th>"
+        "<th>highest rate that held, requests/s</th><th>broke at</th><th>for</th></tr>"
         f'{rows}</table><div class="plots">{"".join(drawn)}</div>'
     )
 
@@ -168,7 +165,7 @@ def _servers(result: Result) -> str:
     samples = result.outcome.samples
     if not len(samples.times):
         return ""
-    shown = range(result.outcome.servers)
+    shown = range(min(result.outcome.servers, _SERVERS))
     held = samples.running + samples.waiting
     figures = []
     for title, unit, values in (
@@ -180,19 +177,16 @@ def _servers(result: Result) -> str:
             Line(
                 f"server-{server}",
                 list(zip(samples.times.tolist(), values[:, server].tolist(), strict=True)),
-                colour(server),
+                server,
             )
             for server in shown
         ]
         figures.append(_figure(title, plot(title, Axis("seconds"), Axis(unit, least=0.0), lines)))
     names = [f"server-{server}" for server in shown]
-    return f'<h2>{escape(result.policy)}</h2>{_legend(names)}<div class="plots">{"".join(figures)}</div>'
+    rest = result.outcome.servers - len(shown)
+    note = f'<p class="note">The first {len(shown)} servers; {rest} more are not drawn.</p>' if rest else ""
+    return f'<h2>{escape(result.policy)}</h2>{note}{_legend(names)}<div class="plots">{"".join(figures)}</div>'
 
 
 def _figure(title: str, picture: str) -> str:
     return f"<figure><figcaption>{escape(title)}</figcaption>{picture}</figure>"
-
-
-def _p90(values: Floats) -> float:
-    there = values[~np.isnan(values)]
-    return float(np.percentile(there, 90)) if len(there) else float("nan")

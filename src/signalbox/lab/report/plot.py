@@ -9,6 +9,24 @@ from html import escape
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 10, 40
 _TICKS = 5
+_DASHES = 3
+
+COLOURS = (
+    ("#0b6bb8", "#5fb2f2"),
+    ("#c8500a", "#f79256"),
+    ("#0a7f5a", "#4fd1a1"),
+    ("#b0307e", "#f083c3"),
+    ("#8a6a00", "#e2c04a"),
+    ("#5b4bc4", "#a99cf5"),
+    ("#00808f", "#4ccfe0"),
+    ("#6b6b6b", "#b3b3b3"),
+)
+"""Of the lines, on a light page and on a dark one."""
+
+
+def strokes(place: int) -> str:
+    """The classes of the line at this place: its colour and, beyond the last colour, its dashes."""
+    return f"c{place % len(COLOURS)} d{place // len(COLOURS) % _DASHES}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +51,17 @@ class Axis:
 
 
 def plot(
-    title: str, across: Axis, up: Axis, lines: Sequence[Line], marks: Sequence[float] = (), width: int = 420
+    title: str,
+    across: Axis,
+    up: Axis,
+    lines: Sequence[Line],
+    marks: Sequence[float] = (),
+    width: int = 420,
+    *,
+    legend: bool = False,
 ) -> str:
-    """Draw the lines. ``marks`` are values of the upright axis at which a dashed line runs across."""
+    """Draw the lines. ``marks`` are values of the upright axis at which a dashed line runs across. ``legend`` names
+    the lines within the picture, below on the right."""
     height = round(width * 0.62)
     values = [point for line in lines for point in line.points]
     x = _Scale(across, [point[0] for point in values], _LEFT, width - _RIGHT)
@@ -62,9 +88,16 @@ def plot(
     for line in lines:
         shown = [(x.at(a), y.at(b)) for a, b in line.points if x.shows(a) and y.shows(b)]
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in shown)
-        parts.append(f'<polyline class="c{line.colour}" points="{path}"><title>{escape(line.label)}</title></polyline>')
+        parts.append(
+            f'<polyline class="{strokes(line.colour)}" points="{path}"><title>{escape(line.label)}</title></polyline>'
+        )
         if line.dots:
-            parts += [f'<circle class="c{line.colour}" cx="{a:.1f}" cy="{b:.1f}" r="2.5"/>' for a, b in shown]
+            parts += [f'<circle class="{strokes(line.colour)}" cx="{a:.1f}" cy="{b:.1f}" r="2.5"/>' for a, b in shown]
+    for place, line in enumerate(lines if legend else ()):
+        at = height - _BOTTOM - 12 - 15 * (len(lines) - 1 - place)
+        end = width - _RIGHT - 6
+        parts.append(f'<polyline class="{strokes(line.colour)}" points="{end - 18},{at} {end},{at}"/>')
+        parts.append(f'<text x="{end - 24}" y="{at + 4}" text-anchor="end">{escape(line.label)}</text>')
     parts.append("</svg>")
     return "".join(parts)
 
@@ -80,7 +113,8 @@ def standalone(picture: str, colours: Sequence[tuple[str, str]]) -> str:
     )
     style = (
         f"text{{fill:#5c656e;font:11px sans-serif}}.grid{{stroke:#d9dde1}}.mark{{stroke:#1c2024;stroke-dasharray:4 3}}"
-        f"polyline{{fill:none;stroke-width:1.6}}{light}@media (prefers-color-scheme:dark){{text{{fill:#9aa4ae}}"
+        f"polyline{{fill:none;stroke-width:1.6}}polyline.d1{{stroke-dasharray:6 3}}polyline.d2{{stroke-dasharray:2 2}}"
+        f"{light}@media (prefers-color-scheme:dark){{text{{fill:#9aa4ae}}"
         f".grid{{stroke:#363c43}}.mark{{stroke:#e6e9ec}}{dark}}}"
     )
     head, _, rest = picture.partition(">")

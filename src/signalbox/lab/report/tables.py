@@ -8,6 +8,9 @@ from signalbox.lab.figures import NAMES
 from signalbox.lab.rehearsal import Rehearsal
 from signalbox.lab.report.words import number, servers_in_words, with_interval
 
+_SIDE_BY_SIDE = 4
+_MAIN = ("ttft_p50", "ttft_p90", "ttft_p99", "tpot_p90", "e2e_p90", "hit_rate", "attained", "imbalance", "refused")
+
 
 def figure_title(rehearsal: Rehearsal) -> str:
     """What the figures are about."""
@@ -25,7 +28,10 @@ def ladder_title(rehearsal: Rehearsal) -> str:
 
 
 def figure_table(rehearsal: Rehearsal) -> Table:
-    """One column for each policy, one line for each figure, with its 95 % interval."""
+    """One column for each policy, one line for each figure, with its 95 % interval. More policies than stand side by
+    side are lines, with the main figures alone."""
+    if len(rehearsal.results) > _SIDE_BY_SIDE:
+        return _turned(rehearsal)
     table = Table()
     table.add_column("")
     for result in rehearsal.results:
@@ -39,10 +45,20 @@ def figure_table(rehearsal: Rehearsal) -> Table:
     return table
 
 
+def _turned(rehearsal: Rehearsal) -> Table:
+    table = Table()
+    table.add_column("")
+    for name in _MAIN:
+        table.add_column(NAMES[name], justify="right")
+    for result in rehearsal.results:
+        table.add_row(result.policy, *[with_interval(name, result.figures[name])[0] for name in _MAIN])
+    return table
+
+
 def ladder_table(rehearsal: Rehearsal) -> Table:
     """For each policy the highest rate that held, and what the rungs looked like."""
     table = Table()
-    for heading in ("policy", "requests a second", "times the trace", "broke at", "tried"):
+    for heading in ("policy", "requests a second", "times the trace", "broke at", "for", "tried"):
         table.add_column(heading, justify="left" if heading == "policy" else "right")
     for ladder in rehearsal.ladders:
         best, broken = ladder.best, ladder.broken
@@ -51,6 +67,7 @@ def ladder_table(rehearsal: Rehearsal) -> Table:
             "none held" if best is None else number(best.rate),
             "" if best is None else f"{best.speed:.3g}x",
             "not yet" if broken is None else f"{broken.speed:.3g}x",
+            "" if broken is None else ladder.slo.broken_by(broken.outcome),
             str(len(ladder.rungs)),
         )
     return table

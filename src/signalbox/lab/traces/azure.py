@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from signalbox.lab.traces.bounds import bounded
 from signalbox.lab.traces.table import rows
 from signalbox.lab.workload import TraceRequest
 
@@ -23,7 +24,8 @@ def read_azure(path: Path, lines: Sequence[str]) -> tuple[list[TraceRequest], tu
         if not prompt or not output:
             empty += 1
             continue
-        requests.append(TraceRequest(row.seconds("TIMESTAMP"), prompt, output))
+        request = TraceRequest(row.seconds("TIMESTAMP"), prompt, output)
+        requests.append(bounded(request, row.problem, at="TIMESTAMP", prompt="ContextTokens", output="GeneratedTokens"))
     notes = ["the trace does not say which prompts share a beginning: none do"]
     if empty:
         notes.append(f"{empty} requests without prompt or answer are left out")

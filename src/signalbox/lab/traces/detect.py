@@ -6,6 +6,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from signalbox.lab.traces.azure import AZURE_HEADER, read_azure
@@ -24,7 +25,7 @@ FORMATS = {
     "decisions": "JSON lines of the picker's decision log",
     "azure": f"CSV with the header {AZURE_HEADER}",
     "table": "CSV with a header: timestamp, input_length, output_length and, if known, model, adapter, priority,"
-    " session, max_tokens, hash_ids",
+    " session, max_tokens, stream, usage, hash_ids",
 }
 
 _BLOCK_TOKENS = 512
@@ -44,7 +45,22 @@ def read_trace(path: Path, block_tokens: int = _BLOCK_TOKENS) -> Workload:
     requests, notes = _reader(path, start)(path, lines)
     if not requests:
         raise InvalidTrace(path, "holds no request that can be replayed" + "".join(f"; {note}" for note in notes))
-    return Workload(_name(path), in_order(requests), block_tokens, notes)
+    return Workload(_name(path), in_order(requests), block_tokens, (*notes, *_oddities(requests, block_tokens)))
+
+
+def _oddities(requests: Sequence[TraceRequest], block_tokens: int) -> list[str]:
+    """What is inconsistent and yet can be replayed."""
+    notes = []
+    back = sum(later.at < earlier.at for earlier, later in pairwise(requests))
+    if back:
+        notes.append(f"{back} requests stand after later ones: they are sorted by time")
+    long = sum(len(request.blocks) > -(-request.prompt_tokens // block_tokens) for request in requests)
+    if long:
+        notes.append(
+            f"{long} requests name more blocks of {block_tokens} tokens than their prompts hold; the rest of them"
+            " is not looked at; --block-tokens says how long a block is"
+        )
+    return notes
 
 
 def _reader(path: Path, start: str) -> Reader:
@@ -67,7 +83,7 @@ def _lines(path: Path) -> Lines:
                 content = packed.read(_MOST_BYTES + 1)
             if len(content) > _MOST_BYTES:
                 raise InvalidTrace(path, f"unpacks to more than {_MOST_BYTES >> 30} GiB; split it")
-        return content.decode("utf-8-sig").splitlines()
+        return content.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     except OSError as error:
         raise InvalidTrace(path, error.strerror or str(error)) from None
     except (EOFError, zlib.error):

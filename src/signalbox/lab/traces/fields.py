@@ -9,6 +9,7 @@ from pathlib import Path
 
 from signalbox.lab.traces.problem import InvalidTrace
 
+_DIGITS = 4000  # beyond 4,300 Python refuses to read a number
 _FRACTION = 6  # digits of a second that Python's dates hold
 
 
@@ -27,7 +28,7 @@ class Row:
     def count(self, field: str, least: int = 0) -> int:
         """A whole number of at least ``least``."""
         text = self.fields[field].strip()
-        if not text.isdecimal() or int(text) < least:
+        if not text.isdecimal() or len(text) > _DIGITS or int(text) < least:
             raise self.problem(field, f"{text!r} is not a whole number of at least {least}")
         return int(text)
 
@@ -44,6 +45,13 @@ class Row:
             return int(text)
         except ValueError:
             raise self.problem(field, f"{text!r} is not a whole number") from None
+
+    def flag(self, field: str, *, default: bool) -> bool:
+        """True or false, also as 1 or 0."""
+        text = self.text(field).lower()
+        if text not in ("", "true", "false", "1", "0"):
+            raise self.problem(field, f"{text!r} is neither true nor false")
+        return default if not text else text in ("true", "1")
 
     def text(self, field: str) -> str:
         """The field, or nothing where there is no such column."""

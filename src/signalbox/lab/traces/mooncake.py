@@ -8,10 +8,12 @@ the last and shorter block included (https://github.com/kvcache-ai/Mooncake, tra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from signalbox.lab.traces.bounds import bounded
 from signalbox.lab.traces.problem import InvalidTrace
 from signalbox.lab.workload import TraceRequest, mixed
 
@@ -26,6 +28,8 @@ class _Line(msgspec.Struct):
     priority: int = 0
     session: str = ""
     max_tokens: int | None = None
+    stream: bool = True
+    usage: bool = True
 
 
 _DECODER = msgspec.json.Decoder(_Line)
@@ -50,32 +54,32 @@ def read_mooncake(path: Path, lines: Sequence[str]) -> tuple[list[TraceRequest],
                 )
                 raise InvalidTrace(path, message, line=number, field="hash_ids")
             previous = block
-        requests.append(
-            TraceRequest(
-                at=line.timestamp / 1000,
-                prompt_tokens=line.input_length,
-                output_tokens=line.output_length,
-                blocks=tuple([names[block] for block in line.hash_ids]),
-                model=line.model,
-                adapter=line.adapter,
-                priority=line.priority,
-                session=line.session,
-                max_tokens=line.max_tokens,
-            )
+        request = TraceRequest(
+            at=line.timestamp / 1000,
+            prompt_tokens=line.input_length,
+            output_tokens=line.output_length,
+            blocks=tuple([names[block] for block in line.hash_ids]),
+            model=line.model,
+            adapter=line.adapter,
+            priority=line.priority,
+            session=line.session,
+            max_tokens=line.max_tokens,
+            stream=line.stream,
+            usage=line.usage,
         )
+        requests.append(bounded(request, partial(_problem, path, number), unit=1000))
     return requests, ()
+
+
+def _problem(path: Path, number: int, field: str, message: str) -> InvalidTrace:
+    return InvalidTrace(path, message, line=number, field=field)
 
 
 def _decoded(path: Path, number: int, text: str) -> _Line:
     try:
-        line = _DECODER.decode(text)
+        return _DECODER.decode(text)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at ")
         raise InvalidTrace(path, message, line=number, field=place.strip("`").removeprefix("$.")) from None
     except msgspec.DecodeError as error:
         raise InvalidTrace(path, f"is no JSON: {error}", line=number) from None
-    if line.input_length < 1:
-        raise InvalidTrace(path, f"{line.input_length} is below 1", line=number, field="input_length")
-    if line.output_length < 1:
-        raise InvalidTrace(path, f"{line.output_length} is below 1", line=number, field="output_length")
-    return line

@@ -9,12 +9,13 @@ from typing import Any
 
 import xxhash
 
+from signalbox.lab.traces.bounds import bounded
 from signalbox.lab.traces.fields import Row
 from signalbox.lab.traces.problem import InvalidTrace
 from signalbox.lab.workload import TraceRequest, chain
 
 NEEDED = ("timestamp", "input_length", "output_length")
-OPTIONAL = ("model", "adapter", "priority", "session", "max_tokens", "hash_ids")
+OPTIONAL = ("model", "adapter", "priority", "session", "max_tokens", "stream", "usage", "hash_ids")
 
 
 def read_table(path: Path, lines: Sequence[str]) -> tuple[list[TraceRequest], tuple[str, ...]]:
@@ -26,19 +27,20 @@ def read_table(path: Path, lines: Sequence[str]) -> tuple[list[TraceRequest], tu
     requests = []
     for row in rows(path, lines, NEEDED, OPTIONAL):
         words = row.text("hash_ids").split()
-        requests.append(
-            TraceRequest(
-                at=row.seconds("timestamp"),
-                prompt_tokens=row.count("input_length", 1),
-                output_tokens=row.count("output_length", 1),
-                blocks=chain(xxhash.xxh64_intdigest(word.encode()) for word in words),
-                model=row.text("model"),
-                adapter=row.text("adapter"),
-                priority=row.whole("priority", 0),
-                session=row.text("session"),
-                max_tokens=row.optional_count("max_tokens"),
-            )
+        request = TraceRequest(
+            at=row.seconds("timestamp"),
+            prompt_tokens=row.count("input_length", 1),
+            output_tokens=row.count("output_length", 1),
+            blocks=chain(xxhash.xxh64_intdigest(word.encode()) for word in words),
+            model=row.text("model"),
+            adapter=row.text("adapter"),
+            priority=row.whole("priority", 0),
+            session=row.text("session"),
+            max_tokens=row.optional_count("max_tokens"),
+            stream=row.flag("stream", default=True),
+            usage=row.flag("usage", default=True),
         )
+        requests.append(bounded(request, row.problem))
     return requests, ()
 
 

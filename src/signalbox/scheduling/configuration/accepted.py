@@ -22,13 +22,15 @@ class PrefixIndexParameters(Parameters):
     auto_tune: Boolean = True
     """Take block size and capacity from what each engine reports."""
     block_size_tokens: PositiveCount = 16
-    """Tokens to a block where the engine does not say."""
+    """Tokens to a block while no engine says; with autoTune at least 64."""
     max_prefix_tokens_to_match: Count = 131072
     """Tokens of a prompt that are looked up; 0 leaves it to maxPrefixBlocksToMatch."""
     max_prefix_blocks_to_match: PositiveCount = 2048
     """Blocks of a prompt that are looked up, where maxPrefixTokensToMatch is 0."""
     lru_capacity_per_server: PositiveCount = 31250
     """Blocks remembered of each server where the engine does not say."""
+    offload_tokens_per_server: Count = 0
+    """Tokens that each server keeps beside the device, in host memory or on disk, where the engine does not say."""
 
 
 class InflightLoadParameters(Parameters):

@@ -9,12 +9,14 @@ from pydantic import ValidationError
 
 from signalbox.resources import InvalidResource, Lines, Origin
 from signalbox.resources.suggestions import choose
+from signalbox.scheduling.checked import CheckedDetector
 from signalbox.scheduling.configuration.accepted import ACCEPTED, PrefixIndexParameters
 from signalbox.scheduling.configuration.document import read_document
 from signalbox.scheduling.configuration.findings import Findings, InvalidPolicy, Path
 from signalbox.scheduling.configuration.models import API_VERSIONS, KIND, EndpointPickerConfig, Reference
 from signalbox.scheduling.configuration.plugin_section import Declared, connect, declare
 from signalbox.scheduling.configuration.profile_section import build_profiles, choose_handler
+from signalbox.scheduling.configuration.salvage import salvage
 from signalbox.scheduling.configuration.unsupported import GATES
 from signalbox.scheduling.faults import Faults
 from signalbox.scheduling.plugin import DetectorPlugin
@@ -40,11 +42,14 @@ def load_policy(text: str, *, name: str) -> Policy:
 def load_document(content: Mapping[str, Any], origin: Origin, lines: Lines | None = None) -> Policy:
     """The same for a document that has been read already; ``lines`` says where its parts stand."""
     findings = Findings(origin, lines)
+    written = content or {"apiVersion": API_VERSIONS[0], "kind": KIND}
     try:
-        written = content or {"apiVersion": API_VERSIONS[0], "kind": KIND}
         config = EndpointPickerConfig.model_validate(dict(written), by_alias=True, by_name=False)
     except ValidationError as error:
         findings.invalid((), error, EndpointPickerConfig)
+        rest = salvage(written, error, lambda deeper: findings.invalid((), deeper, EndpointPickerConfig))
+        if rest is not None:
+            _build(rest, findings)  # which raises what it finds with what was found already
         findings.raise_any()
         raise
     return _build(config, findings)
@@ -97,7 +102,7 @@ def _detector(config: EndpointPickerConfig, declared: Declared, findings: Findin
     if plugin is None and name == DEFAULT_DETECTOR and name not in declared.refused:
         plugin = declared.add_default(DEFAULT_DETECTOR)
     if isinstance(plugin, DetectorPlugin):
-        return plugin
+        return CheckedDetector(plugin) if declared.is_foreign(plugin) else plugin
     if name not in declared.refused:
         known = [known for known, plugin in declared.plugins.items() if isinstance(plugin, DetectorPlugin)]
         found = "is not in plugins" if plugin is None else f"is a {plugin.role}, not a detector"

@@ -13,13 +13,15 @@ from signalbox.scheduling.parameters import Bounds, Duration, Quantity
 KIND = "EndpointPickerConfig"
 API_VERSIONS = ("llm-d.ai/v1alpha1", "inference.networking.x-k8s.io/v1alpha1")
 
-Name = Annotated[str, text(1, 253)]
+NAME_LENGTH = 253
+
+Name = Annotated[str, text(1, NAME_LENGTH)]
 
 
 class PluginSpec(Strict):
     """One plugin: ``name`` is its type where it is not given."""
 
-    name: Annotated[str, text(0, 253)] = ""
+    name: Annotated[str, text(0, NAME_LENGTH)] = ""
     type: Name
     parameters: dict[str, Any] = Field(default_factory=dict)
 
@@ -84,7 +86,7 @@ class PriorityBand(BandTemplate):
 class DetectorReference(Strict):
     """The saturation detector; an empty name is an error, an absent one the default."""
 
-    plugin_ref: Annotated[str, text(1, 253, wanted="the name of a detector")] = "utilization-detector"
+    plugin_ref: Annotated[str, text(1, NAME_LENGTH, wanted="the name of a detector")] = "utilization-detector"
 
 
 class FlowControl(Strict):

@@ -11,12 +11,14 @@ from signalbox.resources.suggestions import choose, nearest
 from signalbox.scheduling.configuration.accepted import ACCEPTED, PrefixIndexParameters
 from signalbox.scheduling.configuration.findings import Findings, Path
 from signalbox.scheduling.configuration.models import PluginSpec
+from signalbox.scheduling.configuration.salvage import UNREADABLE
 from signalbox.scheduling.configuration.unsupported import UNSUPPORTED
-from signalbox.scheduling.plugin import ParameterFault, Plugin
+from signalbox.scheduling.plugin import ParameterFault, Parameters, Plugin
 from signalbox.scheduling.registry import Registry
 
 PREFIX_PRODUCER = "approx-prefix-cache-producer"
 LOAD_PRODUCER = "inflight-load-producer"
+REPAIR = "repair or remove the package that brings it"
 _ALIKE = 0.8  # many types share an ending like "-scorer", which makes unlike names look alike
 _PRODUCERS = {
     "prefix_match_info_producer_name": ("prefixMatchInfoProducerName", PREFIX_PRODUCER),
@@ -47,6 +49,13 @@ class Declared:
     def is_foreign(self, plugin: Plugin[Any]) -> bool:
         """Return whether another package brought the plugin."""
         return plugin.type in self.registry.foreign
+
+    def blame(self, plugin: Plugin[Any], method: str, error: Exception, findings: Findings) -> None:
+        """Tell that a method of another package's plugin raised what none may; an error of our own goes on."""
+        if not self.is_foreign(plugin):
+            raise error
+        message = f"{plugin.name!r} failed in {method}: {type(error).__name__}: {error}"
+        findings.problem(self.path(plugin.name)[:2], message, REPAIR)
 
     def path(self, name: str) -> Path:
         """Return where the parameters of a listed plugin stand."""
@@ -80,9 +89,13 @@ def connect(declared: Declared, findings: Findings) -> None:
             named = set(_texts(plugin.parameters))
             if not named & declared.refused:
                 findings.fault(declared.path(name), error)
+        except Exception as error:
+            declared.blame(plugin, "connect", error, findings)
 
 
 def _declare(declared: Declared, spec: PluginSpec, name: str, index: int, findings: Findings) -> bool:
+    if spec.type == UNREADABLE and findings.problems:
+        return False
     here: Path = ("plugins", index)
     registry = declared.registry
     plugin_type = registry.types.get(spec.type)
@@ -94,7 +107,7 @@ def _declare(declared: Declared, spec: PluginSpec, name: str, index: int, findin
         message = f"{spec.type!r} is not supported: {UNSUPPORTED[spec.type]}"
         findings.problem((*here, "type"), message, "remove it and what refers to it")
     elif spec.type in registry.broken:
-        findings.problem((*here, "type"), registry.broken[spec.type], "repair or remove the package that brings it")
+        findings.problem((*here, "type"), registry.broken[spec.type], REPAIR)
     else:
         known = [*registry.types, *ACCEPTED]
         guess = nearest(spec.type, known, _ALIKE)
@@ -109,7 +122,10 @@ def _create(
     model = plugin_type.parameter_model
     try:
         parameters = model.model_validate(spec.parameters, by_alias=True, by_name=False)
-        declared.plugins[name] = plugin_type(parameters, name)
+        plugin = plugin_type(parameters, name)
+        if getattr(plugin, "name", None) != name or not isinstance(getattr(plugin, "parameters", None), Parameters):
+            raise TypeError("its __init__ must hand parameters and name on to Plugin.__init__")
+        declared.plugins[name] = plugin
     except ValidationError as error:
         findings.invalid((*here, "parameters"), error, model)
         return False
@@ -119,7 +135,7 @@ def _create(
     except Exception as error:
         if spec.type not in declared.registry.foreign:
             raise
-        findings.problem(here, f"{spec.type!r} cannot be created: {type(error).__name__}: {error}", "repair the plugin")
+        findings.problem(here, f"{spec.type!r} cannot be created: {type(error).__name__}: {error}", REPAIR)
         return False
     return True
 

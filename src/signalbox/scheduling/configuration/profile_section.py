@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from signalbox.resources.suggestions import choose
-from signalbox.scheduling.checked import CheckedFilter, CheckedPicker, CheckedScorer
+from signalbox.scheduling.checked import CheckedFilter, CheckedHandler, CheckedPicker, CheckedScorer
 from signalbox.scheduling.configuration.accepted import ACCEPTED
 from signalbox.scheduling.configuration.findings import Findings, Path
 from signalbox.scheduling.configuration.models import DEFAULT_SCORERS, ProfilePlugin, SchedulingProfile
 from signalbox.scheduling.configuration.plugin_section import Declared
+from signalbox.scheduling.configuration.salvage import UNREADABLE
 from signalbox.scheduling.faults import Faults
 from signalbox.scheduling.filters import Reachable
 from signalbox.scheduling.framework import Filter, Scorer
@@ -23,7 +24,7 @@ from signalbox.scheduling.plugin import (
     Plugin,
     ScorerPlugin,
 )
-from signalbox.scheduling.profile import Profile
+from signalbox.scheduling.profile import FALLBACKS, Profile
 
 DEFAULT_PROFILE = "default"
 DEFAULT_HANDLER = "single-profile-handler"
@@ -81,11 +82,15 @@ def choose_handler(
         assert isinstance(handler, HandlerPlugin)
         return handler
     (name, handler), *_ = handlers.items()
+    if UNREADABLE in profiles and findings.problems:
+        return handler  # its profiles are wrong already, and nothing is run
     try:
         handler.check(profiles)
     except ParameterFault as error:
         findings.fault(declared.path(name), error)
-    return handler
+    except Exception as error:
+        declared.blame(handler, "check", error, findings)
+    return CheckedHandler(handler) if declared.is_foreign(handler) else handler
 
 
 class _Builder:
@@ -117,14 +122,16 @@ class _Builder:
             self._add(plugin, entry, place)
         if not any(isinstance(plugin, Reachable) for plugin, _ in self._filters):
             reachable = self._declared.plugins.get(Reachable.type) or self._declared.add_default(Reachable.type)
-            self._filters.insert(0, (cast(Filter, reachable), True))
+            # Among those a binding filter lets through: where all decode servers fail, prefill servers are no way out.
+            leading = next((n for n, (_, preference) in enumerate(self._filters) if preference), len(self._filters))
+            self._filters.insert(leading, (cast(Filter, reachable), True))
         picker = self._picker or self._default_picker()
         binding = max((index + 1 for index, (_, preference) in enumerate(self._filters) if not preference), default=0)
         return Profile(
             filters=tuple([plugin for plugin, _ in self._filters]),
             scorers=tuple(self._scorers),
             picker=CheckedPicker(picker) if self._declared.is_foreign(picker) else picker,
-            endpoints=picker.endpoints,
+            endpoints=self._endpoints(picker),
             name=profile.name,
             counted="max_num_of_endpoints" in picker.parameters.model_fields_set,
             binding=binding,
@@ -133,7 +140,8 @@ class _Builder:
 
     def _find(self, name: str, place: Path) -> Plugin[Any] | None:
         plugin = self._declared.plugins.get(name)
-        if plugin is not None or name in self._declared.refused:
+        told = name in self._declared.refused or (name == UNREADABLE and self._findings.problems)
+        if plugin is not None or told:
             return plugin
         stand_in = self._declared.stand_ins.get(name)
         if stand_in is not None:
@@ -166,6 +174,16 @@ class _Builder:
         else:
             message = f"{plugin.name!r} is a {plugin.role}, and profiles hold filters, scorers and a picker"
             self._findings.problem((*place, "pluginRef"), message, "remove it from the profile")
+
+    def _endpoints(self, picker: PickerPlugin[Any]) -> int:
+        try:
+            endpoints = picker.endpoints
+            if not isinstance(endpoints, int) or endpoints < 1:
+                raise ValueError(f"{endpoints!r} is not a number of endpoints to name: 1 or more")
+        except Exception as error:
+            self._declared.blame(picker, "endpoints", error, self._findings)
+            return FALLBACKS
+        return endpoints
 
     def _default_picker(self) -> PickerPlugin[Any]:
         for plugin in self._declared.plugins.values():

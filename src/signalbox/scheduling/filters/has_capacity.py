@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from signalbox.pool import Rows
+from signalbox.pool import Columns, Rows
 from signalbox.scheduling.framework import Cycle
 
 
@@ -28,11 +28,19 @@ class HasCapacity:
     def keep(self, cycle: Cycle, rows: Rows) -> Rows:
         """Return the rows under both thresholds; empty where the pool is saturated."""
         columns = cycle.columns
+        if self._everywhere(columns):
+            return rows
         kept: Rows = rows[(columns.waiting[rows] <= self.queue) & (columns.kv_usage[rows] <= self.kv_cache)]
         return kept
 
     def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
         """Return the same."""
+        if self._everywhere(cycle.columns):
+            return rows
         waiting, usage = cycle.columns.waiting.tolist(), cycle.columns.kv_usage.tolist()
         queue, kv_cache = self.queue, self.kv_cache
         return [row for row in rows if waiting[row] <= queue and usage[row] <= kv_cache]
+
+    def _everywhere(self, columns: Columns) -> bool:
+        report = columns.report
+        return report.longest_queue <= self.queue and report.fullest_cache <= self.kv_cache

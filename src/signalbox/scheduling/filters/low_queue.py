@@ -21,10 +21,14 @@ class LowQueue:
 
     def keep(self, cycle: Cycle, rows: Rows) -> Rows:
         """Return the rows under the threshold; empty where every queue is long."""
+        if cycle.columns.report.longest_queue < self.threshold:
+            return rows
         kept: Rows = rows[cycle.columns.waiting[rows] < self.threshold]
         return kept
 
     def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
         """Return the same."""
+        if cycle.columns.report.longest_queue < self.threshold:
+            return rows
         waiting, threshold = cycle.columns.waiting.tolist(), self.threshold
         return [row for row in rows if waiting[row] < threshold]

@@ -21,7 +21,7 @@ class Reachable(FilterPlugin[ReachableParameters]):
     A server that dies stays Ready until its probes notice, a second or more; its scrapes fail within 50 ms. Endpoints
     with ``failures`` or more failed scrapes in a row are left out while any other is left. Where all fail (metrics
     switched off, a network policy) all stay: missing metrics must not stop dispatch. No counterpart in the reference;
-    every profile that does not name it begins with it.
+    a profile that does not name it has it before its first preference.
     """
 
     type = "reachable"

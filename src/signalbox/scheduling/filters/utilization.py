@@ -10,7 +10,7 @@ from pydantic import model_validator
 from signalbox.pool import Mask, Rows
 from signalbox.resources.limits import entries
 from signalbox.resources.strict import Boolean, fault
-from signalbox.scheduling.attributes import COLUMN_OF, Metric
+from signalbox.scheduling.attributes import COLUMN_OF, Metric, read
 from signalbox.scheduling.framework import Cycle
 from signalbox.scheduling.parameters import NotNegative
 from signalbox.scheduling.plugin import FilterPlugin, Parameters
@@ -44,8 +44,9 @@ class UtilizationParameters(Parameters):
 class UtilizationFilter(FilterPlugin[UtilizationParameters]):
     """Keep endpoints under caps.
 
-    Keeps x where ``x <= maxValue`` for every condition, on scraped values (active-requests: our own count). An endpoint
-    that was never scraped reads 0. Source: utilization-filter of llm-d.
+    Keeps x where ``x <= maxValue`` for every condition, on scraped values (active-requests: our own count, less what
+    the server has not shown for a while). An endpoint that was never scraped reads 0. Source: utilization-filter of
+    llm-d.
     """
 
     type = "utilization-filter"
@@ -55,6 +56,7 @@ class UtilizationFilter(FilterPlugin[UtilizationParameters]):
         """Return the rows under all caps."""
         under: Mask = np.ones(len(rows), bool)
         for condition in self.parameters.conditions:
-            under &= getattr(cycle.columns, COLUMN_OF[condition.metric])[rows] <= condition.max_value
+            values, _ = read(cycle.columns, COLUMN_OF[condition.metric], rows)
+            under &= values <= condition.max_value
         kept: Rows = rows[under]
         return rows if self.parameters.fallback_on_empty and not len(kept) else kept

@@ -9,6 +9,7 @@ from pydantic import model_validator
 
 from signalbox.pool import Rows
 from signalbox.resources.strict import fault
+from signalbox.scheduling.faults import Faults
 from signalbox.scheduling.framework import Cycle, Decision, Ranking
 from signalbox.scheduling.plugin import DeciderPlugin, HandlerPlugin, ParameterFault, Parameters, Plugin
 from signalbox.scheduling.profile import Profile
@@ -58,8 +59,8 @@ class DisaggProfileHandler(HandlerPlugin[DisaggParameters]):
     prefill-first: run prefill where there is such a profile, then encode if its decider says yes, then decode. The
     decode choice is the destination; the prefill choice goes into the header ``x-prefiller-host-port``, the encode
     choices as a comma list into ``x-encoder-hosts-ports`` (one, unless its picker gives maxNumOfEndpoints). A prefill
-    or encode stage that finds nobody is left out; a decode stage that finds nobody ends the request. Source:
-    disagg-profile-handler of llm-d.
+    or encode stage that finds nobody, or whose decider fails, is left out; a decode stage that finds nobody ends the
+    request. Source: disagg-profile-handler of llm-d.
     """
 
     type = "disagg-profile-handler"
@@ -95,18 +96,20 @@ class DisaggProfileHandler(HandlerPlugin[DisaggParameters]):
     def schedule(self, cycle: Cycle, rows: Rows, profiles: Mapping[str, Profile]) -> Decision | None:
         """Run the stages in order."""
         names = self.parameters.profiles
+        faults = profiles[names.decode].faults
         if self.parameters.stage_order == "prefill-first":
             prefill = _run(profiles.get(names.prefill), cycle, rows)
-            encode = _run(profiles.get(names.encode), cycle, rows) if self._wants_encode(cycle, None) else None
+            encodes = _says_yes(self._encode, cycle, None, faults)
+            encode = _run(profiles.get(names.encode), cycle, rows) if encodes else None
             decode = _run(profiles.get(names.decode), cycle, rows)
         else:
             prefill = encode = None
             decode = _run(profiles.get(names.decode), cycle, rows)
             if decode is not None:
                 row = decode.rows[0]
-                if self._wants_encode(cycle, row):
+                if _says_yes(self._encode, cycle, row, faults):
                     encode = _run(profiles.get(names.encode), cycle, rows)
-                if self._prefill is not None and self._prefill.decide(cycle, row):
+                if _says_yes(self._prefill, cycle, row, faults):
                     prefill = _run(profiles.get(names.prefill), cycle, rows)
         if decode is None:
             return None
@@ -122,10 +125,26 @@ class DisaggProfileHandler(HandlerPlugin[DisaggParameters]):
             stages[names.encode] = encode.rows[:count]
             headers[ENCODER_HEADER] = ",".join([cycle.endpoints[row].address for row in encode.rows[:count]])
             scores += encode.scores
-        return Decision(decode.rows, tuple(cycle.steps), decode.profile, scores, headers=headers, stages=stages)
+        promptless = frozenset((names.encode,))
+        return Decision(
+            decode.rows,
+            tuple(cycle.steps),
+            decode.profile,
+            scores,
+            headers=headers,
+            stages=stages,
+            promptless=promptless,
+        )
 
-    def _wants_encode(self, cycle: Cycle, row: int | None) -> bool:
-        return self._encode is not None and self._encode.decide(cycle, row)
+
+def _says_yes(decider: DeciderPlugin[Any] | None, cycle: Cycle, row: int | None, faults: Faults) -> bool:
+    if decider is None:
+        return False
+    try:
+        return bool(decider.decide(cycle, row))
+    except Exception as error:
+        faults.note(decider.name, error)
+        return False
 
 
 def _run(profile: Profile | None, cycle: Cycle, rows: Rows) -> Decision | None:

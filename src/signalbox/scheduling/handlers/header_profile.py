@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from signalbox.pool import Rows
 from signalbox.scheduling.framework import Cycle, Decision, Step
+from signalbox.scheduling.headers import HeaderName
 from signalbox.scheduling.plugin import HandlerPlugin, ParameterFault, Parameters
 from signalbox.scheduling.profile import Profile
-from signalbox.scheduling.sessions import HeaderName
 
 
 class HeaderProfileParameters(Parameters):

@@ -2,7 +2,7 @@
 docs/least-cost.md; `signalbox.scheduling.scorers.least_cost` makes a scorer of it."""
 
 from signalbox.scheduling.least_cost.answers import Answers
-from signalbox.scheduling.least_cost.costs import Outlook, Weights, pressure, room, seconds, stall_price
+from signalbox.scheduling.least_cost.costs import Outlook, Weights, room, seconds, stall
 from signalbox.scheduling.least_cost.slots import Slots
 from signalbox.scheduling.least_cost.speeds import Speeds
 from signalbox.scheduling.least_cost.strangers import Strangers
@@ -14,8 +14,7 @@ __all__ = [
     "Speeds",
     "Strangers",
     "Weights",
-    "pressure",
     "room",
     "seconds",
-    "stall_price",
+    "stall",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from signalbox.pool import Floats, Mask
@@ -18,13 +16,6 @@ POOL_GAIN = 0.02
 GAIN = 0.1
 """How far an average moves towards one answer: of the pool, of one endpoint."""
 
-PRIOR_SLOW = 0.02
-"""Seconds per output token of the slower answers, before any has ended."""
-
-_SLOW = 0.9
-_SLOW_GAIN = 0.05
-_LEAST_SLOW = 1e-5
-
 
 class Answers:
     """Averages over answers that have ended, older ones forgotten. A row without any has the pool's."""
@@ -32,13 +23,13 @@ class Answers:
     def __init__(self) -> None:
         self.tokens = PRIOR_TOKENS
         """Expected length of an answer."""
+        self.shortness = 1.0 / PRIOR_TOKENS
+        """Mean of one over the length of an answer: what a second of delay adds to the seconds per token, averaged over
+        answers. The more they differ, the more it exceeds one over `tokens`."""
         self.hold_seconds = PRIOR_HOLD
         """From the choice to the end, over the pool."""
         self.token_seconds = 0.0
         """Seconds per output token after the first, over the pool; 0 before any was seen."""
-        self.slow_seconds = PRIOR_SLOW
-        """Seconds per output token that nine of ten answers keep to, over the pool: moved up a little by each answer
-        that does not, and down by a ninth of that by each that does, so it rests where one of ten does not."""
         self._hold = _Average(PRIOR_HOLD)
         self._pace = _Average(0.0)
 
@@ -60,14 +51,13 @@ class Answers:
         if tokens is None:
             return
         self.tokens += POOL_GAIN * (tokens - self.tokens)
+        self.shortness += POOL_GAIN * (1.0 / max(tokens, 1.0) - self.shortness)
         if first_token is None or tokens < 2:
             return
         pace = max(seconds - first_token, 0.0) / (tokens - 1)
         gain = POOL_GAIN if self.token_seconds else 1.0
         self.token_seconds += gain * (pace - self.token_seconds)
         self._pace.take(row, pace, self.token_seconds)
-        above = _SLOW if pace > self.slow_seconds else _SLOW - 1.0
-        self.slow_seconds = max(self.slow_seconds * math.exp(_SLOW_GAIN * above), _LEAST_SLOW)
 
     def forget(self, row: int) -> None:
         """The endpoint has left."""

@@ -24,6 +24,8 @@ class Weights(msgspec.Struct, frozen=True):
     """A second by which this request's prefill delays those that are to come."""
     decode: float
     """A second of this request's own answer."""
+    crowding: float
+    """An answer at the target pace, against one that takes no time."""
 
 
 class Outlook(msgspec.Struct, frozen=True):
@@ -40,57 +42,56 @@ class Outlook(msgspec.Struct, frozen=True):
     seconds_per_token: Floats
     """Time to prefill one."""
     stall: Floats
-    """What a second counts by which one of these requests is delayed: see `stall_price`."""
+    """What it costs one of these requests to wait for this one's prefill, in seconds: see `stall`."""
     arrivals: float
     """Requests a second that come to one endpoint."""
     answer_tokens: float
     """Expected length of the answer."""
 
 
-MOST_PRESSURE = 1.5
-PRESSURE_POWER = 5
+def stall(delay: Floats, token_seconds: Floats, target_seconds: float, tokens: float, shortness: float) -> Floats:
+    """Return what delaying one answer in progress by ``delay`` seconds costs: how much the square of its seconds per
+    token, over the target, grows.
 
+    An answer of n tokens at a pace t comes at ``t + delay / n`` instead, so its square grows by ``2 * t * delay / n +
+    (delay / n) ** 2``. Whose n it is nobody knows, but a long answer is in progress for longer: the chance to meet one
+    of n tokens is as n. Averaged so, 1/n is ``1 / tokens`` and 1/n**2 is ``shortness / tokens``, with ``tokens`` the
+    mean of n and ``shortness`` the mean of 1/n over all answers.
 
-def pressure(slow_seconds: float, target_seconds: float) -> float:
-    """Return how much the pace of answers matters now: 1 while nine of ten just keep to the target, little where they
-    keep to two thirds of it (0.13), since there is time to spare, and `MOST_PRESSURE` at most."""
-    return min(float((slow_seconds / target_seconds) ** PRESSURE_POWER), MOST_PRESSURE)
-
-
-def stall_price(token_seconds: Floats, target_seconds: float, weight: float) -> Floats:
-    """Return what delaying an answer by a second counts: ``weight`` where its tokens come at the target pace, and as
-    the square of their pace elsewhere.
-
-    Without the square the sum of all delays would be least where few answers are hit, however hard: long prompts would
-    gather on some endpoints, and the answers there crawl.
+    The square, and not the delay itself, because the sum of all delays is least where few answers are hit, however
+    hard. And by answer, because a stall that 500 tokens absorb ruins an answer of ten.
     """
-    relative = token_seconds * (1.0 / target_seconds)
-    return weight * relative * relative
+    cost = delay * shortness
+    cost += 2.0 * token_seconds
+    cost *= delay
+    cost *= 1.0 / (tokens * target_seconds * target_seconds)
+    return cost
 
 
 def seconds(outlook: Outlook, weights: Weights) -> Floats:
     """Return the cost of each endpoint: with s for `Outlook.seconds_per_token`, ::
 
-        s * (ahead + uncached * (1 + requests * stall + later * arrivals * s * (ahead + uncached / 2))
+        s * (ahead + uncached * (1 + later * arrivals * s * (ahead + uncached / 2))
              + decode * answer_tokens * (context / KV_READ_TOKENS + requests * SEQUENCE_TOKENS))
+        + crowding * requests * stall
 
-    The wait; this request's own prefill, counted for itself, for each request it stalls (for chunks of a prompt share
-    their steps with answers in progress) and for each one that arrives before the queue is empty, which waits the
-    longer for it; and this request's answer, every token of which takes the longer the more neighbours it has.
+    The wait; this request's own prefill, counted for itself and for each one that arrives before the queue is empty,
+    which waits the longer for it; this request's answer, every token of which takes the longer the more neighbours it
+    has; and what it is to each of the neighbours, for chunks of a prompt share their steps with answers in progress.
     """
     per_step = weights.decode * outlook.answer_tokens
     later = outlook.uncached * 0.5
     later += outlook.ahead
     later *= outlook.seconds_per_token
     later *= weights.later * outlook.arrivals
-    cost = outlook.stall * outlook.requests
-    cost += later
+    cost = later
     cost += 1.0
     cost *= outlook.uncached
     cost += outlook.ahead
     cost += outlook.context * (per_step / KV_READ_TOKENS)
     cost += outlook.requests * (per_step * SEQUENCE_TOKENS)
     cost *= outlook.seconds_per_token
+    cost += outlook.stall * outlook.requests * weights.crowding
     return cost
 
 

@@ -40,7 +40,7 @@ class Slots:
         if resident is not None:
             seconds[resident[rows]] = 0.0
         slots = columns.lora_max[rows]
-        # A request that a fallback served ends elsewhere than it was counted: no more than are in flight are believed.
+        # A request may end unseen, as when its configuration was replaced: no more than are in flight are believed.
         requests = columns.requests(rows)
         active = np.maximum(columns.lora_active[rows], np.minimum(self._active[rows], requests))
         full = (active >= slots) & (slots > 0)

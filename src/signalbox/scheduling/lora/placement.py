@@ -2,7 +2,8 @@
 
 Bringing it in costs a slot. Candidates with a free slot come first, since nothing is displaced there; then those with
 an adapter in a slot that has no request, and of them the one whose displaced adapter was used longest ago. Where every
-slot is busy there is no place: the request waits wherever it goes.
+slot is busy there is no place: the request waits wherever it goes. A server that lists
+the adapter and does not say how many slots it has is taken to have `UNTOLD_SLOTS`, as many as are remembered of it.
 
 Among equals rendezvous hashing decides: the endpoint with the highest hash of (adapter, address). Every picker computes
 the same one, so that the requests of several gateways for one adapter meet on one server, and an endpoint that comes
@@ -18,6 +19,7 @@ import xxhash
 
 from signalbox.pool import Columns, Rows
 from signalbox.pool.columns import Hashes
+from signalbox.pool.residency import UNTOLD_SLOTS
 
 BOUND = 1.25
 SLACK = 2.0
@@ -27,6 +29,9 @@ SLACK = 2.0
 def place(columns: Columns, adapter: str, rows: Rows) -> int | None:
     """Return the row to bring ``adapter`` in at; ``None`` where each of ``rows`` has all its slots in use."""
     slots = columns.lora_max[rows]
+    listed = columns.loaded.get(adapter)
+    if listed is not None:
+        slots[(slots == 0) & listed[rows]] = UNTOLD_SLOTS
     places: Rows = rows[columns.lora_resident[rows] < slots]
     free = len(places) > 0
     if not free:

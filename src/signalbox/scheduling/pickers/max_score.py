@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
+from operator import neg
 
 import numpy as np
 
-from signalbox.pool import Floats, Rows
+from signalbox.pool import Floats, Rows, few
 from signalbox.scheduling.framework import Cycle
 from signalbox.scheduling.pickers.parameters import PickerParameters
 from signalbox.scheduling.plugin import PickerPlugin
@@ -35,6 +36,7 @@ class MaxScorePicker(PickerPlugin[PickerParameters]):
         """Return up to ``limit`` rows, best first."""
         if len(rows) == 1:
             return rows
+        limit = min(limit, len(rows))
         if len(rows) > _FEW:
             rows, scores = _best(rows, scores, -scores, limit)
         inflight = cycle.columns.requests(rows)
@@ -43,7 +45,7 @@ class MaxScorePicker(PickerPlugin[PickerParameters]):
             scores = scores[: len(rows)]
             if len(rows) > _FEW and inflight.min() == inflight.max():
                 # All the same: any will do, and drawing a few costs less than ordering a thousand.
-                return rows[cycle.rng.sample(range(len(rows)), min(limit, len(rows)))]
+                return rows[cycle.rng.sample(range(len(rows)), limit)]
         draw = np.frombuffer(cycle.rng.randbytes(4 * len(rows)), np.uint32)
         picked: Rows = rows[np.lexsort((draw, inflight, -scores))[:limit]]
         return picked
@@ -54,8 +56,12 @@ class MaxScorePicker(PickerPlugin[PickerParameters]):
         if count == 1:
             return rows
         draws = struct.unpack(f"={count}I", cycle.rng.randbytes(4 * count))
-        ranked = sorted(zip([-score for score in scores], cycle.columns.requests_of(rows), draws, rows, strict=True))
-        return [row for *_, row in ranked[:limit]]
+        inflight = few.requests(cycle.columns, rows)
+        if scores.count(scores[0]) == count:
+            level = sorted(zip(inflight, draws, rows, strict=True))
+            return [place[-1] for place in level[:limit]]
+        ranked = sorted(zip(map(neg, scores), inflight, draws, rows, strict=True))
+        return [place[-1] for place in ranked[:limit]]
 
 
 def _best(rows: Rows, values: Floats, cost: Floats, limit: int) -> tuple[Rows, Floats]:

@@ -42,12 +42,13 @@ def engine_capacity(block_size: float, kv_blocks: float, offload_tokens: int = 0
     return (reported if reported > 0 else DEFAULT_CAPACITY) + offload_tokens
 
 
-def block_size_for(reported: Floats, least: int = DEFAULT_BLOCK_SIZE) -> int:
+def block_size_for(reported: Floats, untold: int = 0, least: int = DEFAULT_BLOCK_SIZE) -> int:
     """Return the block size in tokens for an index over endpoints that report these sizes, 0 where one reports none.
 
-    An engine cannot use a part of its block, so the largest counts; ``least`` bounds the cost of a long prompt.
+    An engine cannot use a part of its block, so the largest counts; ``untold`` where none reports any. ``least`` bounds
+    the cost of a long prompt.
     """
-    return max(least, int(reported.max(initial=0.0)))
+    return max(least, int(reported.max(initial=0.0)) or untold)
 
 
 class PrefixIndex:

@@ -13,6 +13,10 @@ from signalbox.scheduling.parameters import Bounds, Duration, NotNegative, Posit
 from signalbox.scheduling.plugin import DetectorPlugin, Parameters
 from signalbox.scheduling.saturation.partitions import Partitions
 
+STALE_INTERVALS = 3
+"""Scrape intervals that metrics are at least believed for. Where many endpoints are scraped the interval is stretched
+beyond any fixed age; with three, one scrape may fail and the next be slow before what is known is thrown away."""
+
 
 class UtilizationDetectorParameters(Parameters):
     """Parameters of utilization-detector."""
@@ -22,7 +26,8 @@ class UtilizationDetectorParameters(Parameters):
     kv_cache_util_threshold: Annotated[StrictFloat, Bounds(above=0, maximum=1)] = 0.8
     """KV usage at which an endpoint is full."""
     metrics_staleness_threshold: Annotated[Duration, Bounds(above=0)] = 0.2
-    """Age from which metrics are stale: a duration like ``200ms``, which is the default (0.2 s)."""
+    """Age from which metrics are stale: a duration like ``200ms``, which is the default (0.2 s). Metrics younger than
+    three scrape intervals, as long as these are at the time, are never stale."""
     headroom: NotNegative = 0.0
     """How far beyond full an endpoint may be before it is dropped from a profile, as a fraction."""
     stale_max_concurrency: Positive = 100.0
@@ -35,8 +40,9 @@ class UtilizationDetector(DetectorPlugin[UtilizationDetectorParameters]):
     Formula: for each endpoint ``max(waiting / queueDepthThreshold, kv_usage / kvCacheUtilThreshold)``, on scraped
     values; the mean over the endpoints; the larger of prefill servers and others where a pool has both. An endpoint
     whose metrics are stale or missing counts ``in flight / staleMaxConcurrency``: the reference counts it as full, and
-    a failed scrape then stops dispatch. In a profile: keeps what is at most ``1 + headroom``, and all where none is.
-    Source: utilization-detector of the Gateway API Inference Extension and llm-d.
+    a failed scrape then stops dispatch. Stale means older than metricsStalenessThreshold and than three scrape
+    intervals, which are stretched in large pools. In a profile: keeps what is at most ``1 + headroom``, and all where
+    none is. Source: utilization-detector of the Gateway API Inference Extension and llm-d.
     """
 
     type = "utilization-detector"
@@ -62,7 +68,8 @@ class UtilizationDetector(DetectorPlugin[UtilizationDetectorParameters]):
             columns.waiting[rows] / limits.queue_depth_threshold,
             columns.kv_usage[rows] / limits.kv_cache_util_threshold,
         )
-        stale: Mask = cycle.now - columns.scraped_at[rows] > limits.metrics_staleness_threshold
+        oldest = max(limits.metrics_staleness_threshold, STALE_INTERVALS * columns.scrape_interval)
+        stale: Mask = cycle.now - columns.scraped_at[rows] > oldest
         if stale.any():
             value[stale] = columns.requests(rows[stale]) / limits.stale_max_concurrency
         return value, stale

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from signalbox.pool import Floats, Rows
+from signalbox.pool import Floats, Rows, few
 from signalbox.scheduling.framework import Cycle
 from signalbox.scheduling.plugin import Parameters, ScorerPlugin
 
@@ -28,4 +28,4 @@ class KVCacheUtilizationScorer(ScorerPlugin[Parameters]):
 
     def score_few(self, cycle: Cycle, rows: list[int]) -> list[float]:
         """Return the same."""
-        return [max(1.0 - usage, 0.0) for usage in cycle.columns.kv_of(rows)]
+        return [1.0 - usage if usage < 1.0 else 0.0 for usage in few.kv(cycle.columns, rows)]

@@ -13,10 +13,9 @@ from signalbox.scheduling.least_cost import (
     Speeds,
     Strangers,
     Weights,
-    pressure,
     room,
     seconds,
-    stall_price,
+    stall,
 )
 from signalbox.scheduling.observation import Finished, FirstToken
 from signalbox.scheduling.parameters import NotNegative, Positive
@@ -32,14 +31,13 @@ class LeastCostParameters(Parameters):
     """Parameters of least-cost-scorer."""
 
     token_target_ms: Positive = 50.0
-    """Milliseconds per output token that users still find fluent. The closer an endpoint's answers come to it, the more
-    a new prompt's stall costs there."""
+    """Milliseconds per output token that users still find fluent. What slows answers down is measured against it."""
     later_weight: NotNegative = 2.0
     """What a second counts by which a request is delayed that is still to come."""
     decode_weight: NotNegative = 0.3
     """What a second of the answer counts against a second until it begins."""
     crowding_weight: NotNegative = 1.5
-    """What a second of stall counts for each other answer, at the target pace."""
+    """What an answer at the target pace costs, in seconds; others by the square of their pace."""
     adapter_load_ms: NotNegative = 100.0
     """Milliseconds to load an adapter that is not in memory."""
 
@@ -49,11 +47,11 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
 
     Formula: ``least / cost`` of the costs in seconds, 1 within 1 % and 1 ms of the least. A cost sums: prompt tokens
     queued there and this prompt's uncached ones over the prefill speed; the latter again laterWeight times for each
-    request expected before they are computed, and ``crowdingWeight * min(1.5, p ** 5) * t ** 2`` times for each request
-    there, where t is the time per output token there and p its 90th percentile in the pool, both over tokenTargetMs;
-    decodeWeight times what its neighbours add to its answer; the wait for KV cache where it does not fit; the wait for
-    an adapter's weights or slot. Speeds and answers are learned from streamed answers, for each endpoint, and kept on a
-    reload. Without metrics it goes by what is in flight. Source: none, see docs/least-cost.md.
+    request expected before they are computed; crowdingWeight times, for each request there, what this prompt adds to
+    the square of the time per output token over tokenTargetMs; decodeWeight times what its neighbours add to its
+    answer; the wait for KV cache where it does not fit; the wait for an adapter's weights or slot. Speeds and answers
+    are learned from streamed answers, for each endpoint, and kept on a reload. Without metrics it goes by what is in
+    flight. Source: none, see docs/least-cost.md.
     """
 
     type = "least-cost-scorer"
@@ -62,7 +60,9 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
 
     def __init__(self, parameters: LeastCostParameters | None = None, name: str = "") -> None:
         super().__init__(parameters, name)
-        self._weights = Weights(self.parameters.later_weight, self.parameters.decode_weight)
+        self._weights = Weights(
+            self.parameters.later_weight, self.parameters.decode_weight, self.parameters.crowding_weight
+        )
         self._speeds = Speeds()
         self._answers = Answers()
         self._slots = Slots()
@@ -70,8 +70,6 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
         self._prompt = 1024.0  # mean of what prompts left to compute, in tokens
         self._interval = 1.0  # mean seconds between two requests
         self._last: float | None = None
-        self._pace: Floats | None = None
-        self._stall: Floats = np.zeros(0)
 
     def score(self, cycle: Cycle, rows: Rows) -> Floats:
         """Return the least cost over each endpoint's."""
@@ -83,6 +81,19 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
 
     def costs(self, cycle: Cycle, rows: Rows) -> Floats:
         """Return the cost of each endpoint in seconds."""
+        columns, answers = cycle.columns, self._answers
+        outlook = self.outlook(cycle, rows)
+        cost = seconds(outlook, self._weights)
+        tokens = cycle.prompt_tokens + outlook.answer_tokens
+        context, per_token = outlook.context, columns.kv_per_token[rows]
+        if float(np.maximum.reduce((context + tokens) * per_token)) > 1.0:
+            cost += room(context, tokens, per_token, answers.hold(columns.size)[rows])
+        if self._slots.is_adapter(columns, cycle.target):
+            cost += self.adapter_wait(cycle, rows)
+        return cost
+
+    def outlook(self, cycle: Cycle, rows: Rows) -> Outlook:
+        """Return how the endpoints are thought to be."""
         columns, answers, prefix = cycle.columns, self._answers, cycle.prefix
         size = columns.size
         uncached = np.full(len(rows), float(cycle.prompt_tokens)) if prefix is None else prefix.uncached_tokens(rows)
@@ -96,34 +107,29 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
             requests += others[1]
             capacity = columns.block_size[rows] * columns.kv_blocks[rows]
             context = np.maximum(context, columns.kv_usage[rows] * capacity)
-        outlook = Outlook(
+        speeds = self._speeds.column(size)[rows]
+        return Outlook(
             uncached,
             ahead,
             requests,
             context,
-            self._speeds.column(size)[rows],
-            self._stall_column(size)[rows],
+            speeds,
+            self.stall(speeds * uncached, rows, size),
             1.0 / (self._interval * len(rows)),
             answers.tokens,
         )
-        cost = seconds(outlook, self._weights)
-        tokens = cycle.prompt_tokens + answers.tokens
-        per_token = columns.kv_per_token[rows]
-        if float(np.maximum.reduce((context + tokens) * per_token)) > 1.0:
-            cost += room(context, tokens, per_token, answers.hold(size)[rows])
-        if self._slots.is_adapter(columns, cycle.target):
-            load = self.parameters.adapter_load_ms / 1000.0
-            cost += self._slots.wait(columns, cycle.target, rows, load, answers.hold(size)[rows])
-        return cost
 
-    def _stall_column(self, size: int) -> Floats:
-        pace = self._answers.pace(size)
-        if pace is not self._pace:
-            self._pace = pace
-            target = self.parameters.token_target_ms / 1000.0
-            weight = self.parameters.crowding_weight * pressure(self._answers.slow_seconds, target)
-            self._stall = stall_price(pace, target, weight)
-        return self._stall
+    def stall(self, delay: Floats, rows: Rows, size: int) -> Floats:
+        """Return what ``delay`` seconds cost an answer in progress on each of ``rows``."""
+        answers = self._answers
+        target = self.parameters.token_target_ms / 1000.0
+        return stall(delay, answers.pace(size)[rows], target, max(answers.tokens, 1.0), answers.shortness)
+
+    def adapter_wait(self, cycle: Cycle, rows: Rows) -> Floats:
+        """Return the seconds until the adapter that is asked for has a slot and its weights on each of ``rows``."""
+        load = self.parameters.adapter_load_ms / 1000.0
+        hold = self._answers.hold(cycle.columns.size)[rows]
+        return self._slots.wait(cycle.columns, cycle.target, rows, load, hold)
 
     def routed(self, cycle: Cycle, decision: Decision) -> None:
         """Count the request among those of its adapter, and the time since the one before."""
@@ -132,6 +138,11 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
             self._interval = max(self._interval, _LEAST_INTERVAL)
         self._last = cycle.now
         self._slots.routed(cycle.target, decision.rows[0])
+
+    def moved(self, cycle: Cycle, decision: Decision, row: int) -> None:
+        """Count the request where it is."""
+        self._slots.finished(cycle.target, decision.rows[0])
+        self._slots.routed(cycle.target, row)
 
     def first_token(self, observation: FirstToken) -> None:
         """Learn the endpoint's speed."""

@@ -14,10 +14,11 @@ class LoRAAffinityScorer(ScorerPlugin[Parameters]):
     """Endpoints that have the adapter in memory are better, then those with room for one more.
 
     Formula: 1.0 where the target is resident, 0.8 where fewer adapters have requests in flight than a batch may hold,
-    else 0. Of an adapter that no candidate has, 0.8 is for the one place it should be brought in at, and 0.6 for the
-    others with room: see [LoRA adapters](lora.md). Source: lora-affinity-scorer of the Gateway API Inference Extension
-    and llm-d, which know only adapters with a request in flight. They give 0.6 to an adapter that only waits on a full
-    server; the columns count waiting adapters among the active ones, so it scores 1.0 here.
+    else 0. Of an adapter that no candidate has, 0.8 is for the one place it should be brought in at, whether or not its
+    server says how many it can batch, and 0.6 for the others with room: see [LoRA adapters](lora.md). Source:
+    lora-affinity-scorer of the Gateway API Inference Extension and llm-d, which know only adapters with a request in
+    flight. They give 0.6 to an adapter that only waits on a full server; the columns count waiting adapters among the
+    active ones, so it scores 1.0 here.
     """
 
     type = "lora-affinity-scorer"
@@ -34,5 +35,6 @@ class LoRAAffinityScorer(ScorerPlugin[Parameters]):
         elif columns.is_adapter(cycle.target):
             chosen = place(columns, cycle.target, rows)
             if chosen is not None:
-                scores[(scores > 0) & (rows != chosen)] = 0.6
+                scores[scores > 0] = 0.6
+                scores[rows == chosen] = 0.8
         return scores

@@ -24,10 +24,10 @@ class NoHitLRUParameters(Parameters):
 class NoHitLRUScorer(ScorerPlugin[NoHitLRUParameters]):
     """Prompts that nobody has cached go in turn to where one has not gone for longest.
 
-    Formula: for a prompt no candidate holds a block of, ``1 - i / (n - 1)`` with i the candidate's place from 0 among
-    n: endpoints never given such a prompt first, then the least recently given; 1 for a single candidate. With any
-    block held anywhere, or no prefix looked up, 0.5 for all. The place changes when a decision is made. Source:
-    no-hit-lru-scorer of llm-d.
+    Formula: for a prompt no endpoint of the pool holds a block of, ``1 - i / (n - 1)`` with i the candidate's place
+    from 0 among n: endpoints never given such a prompt first, then the least recently given; 1 for a single candidate.
+    With any block held anywhere, by a candidate or not, or no prefix looked up, 0.5 for all. The place changes when a
+    decision is made. Source: no-hit-lru-scorer of llm-d.
     """
 
     type = "no-hit-lru-scorer"
@@ -42,7 +42,7 @@ class NoHitLRUScorer(ScorerPlugin[NoHitLRUParameters]):
     def score(self, cycle: Cycle, rows: Rows) -> Floats:
         """Return each endpoint's place in the queue for cold prompts, or 0.5."""
         count = len(rows)
-        if not _is_cold(cycle, rows):
+        if not _is_cold(cycle):
             return np.full(count, 0.5)
         if count == 1:
             return np.ones(1)
@@ -53,9 +53,9 @@ class NoHitLRUScorer(ScorerPlugin[NoHitLRUParameters]):
 
     def routed(self, cycle: Cycle, decision: Decision) -> None:
         """Send the endpoints that got a cold prompt to the end of the queue."""
-        chosen = [decision.rows[0], *decision.stages.get(self.parameters.prefill_profile, ())[:1]]
-        if not _is_cold(cycle, np.array(chosen)):
+        if not _is_cold(cycle):
             return
+        chosen = [decision.rows[0], *decision.stages.get(self.parameters.prefill_profile, ())[:1]]
         self._fit(cycle.columns.size)
         for row in chosen:
             self._clock += 1
@@ -77,6 +77,6 @@ class NoHitLRUScorer(ScorerPlugin[NoHitLRUParameters]):
             self._given = np.concatenate([self._given, np.zeros(size - len(self._given))])
 
 
-def _is_cold(cycle: Cycle, rows: Rows) -> bool:
+def _is_cold(cycle: Cycle) -> bool:
     prefix = cycle.prefix
-    return prefix is not None and not prefix.blocks[rows].any()
+    return prefix is not None and not prefix.blocks.any()

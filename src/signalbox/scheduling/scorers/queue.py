@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from signalbox.pool import Floats, Rows
+from signalbox.pool import Floats, Rows, few
 from signalbox.scheduling.framework import Cycle
 from signalbox.scheduling.plugin import Parameters, ScorerPlugin
 from signalbox.scheduling.scorers.spread import lowest_is_best, lowest_is_best_few
@@ -26,4 +26,4 @@ class QueueScorer(ScorerPlugin[Parameters]):
 
     def score_few(self, cycle: Cycle, rows: list[int]) -> list[float]:
         """Return the same."""
-        return lowest_is_best_few(cycle.columns.queue_of(rows))
+        return lowest_is_best_few(few.queue(cycle.columns, rows))

@@ -37,6 +37,10 @@ class SessionAffinityScorer(ScorerPlugin[SessionAffinityParameters]):
         """Bind the session to what was chosen."""
         self._bindings.routed(cycle, decision)
 
+    def moved(self, cycle: Cycle, decision: Decision, row: int) -> None:
+        """Bind the session to who served it."""
+        self._bindings.moved(cycle, decision, row)
+
     def answer_headers(self, cycle: Cycle, decision: Decision) -> Mapping[str, str]:
         """Give the client its token."""
         return self._bindings.answer_headers(cycle, decision)

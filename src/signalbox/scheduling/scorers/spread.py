@@ -20,6 +20,7 @@ def lowest_is_best(values: Floats) -> Floats:
 
 def lowest_is_best_few(values: list[float]) -> list[float]:
     """Return `lowest_is_best`."""
-    high = max(values)
-    span = high - min(values)
+    in_order = sorted(values)
+    high = in_order[-1]
+    span = high - in_order[0]
     return [(high - value) / span for value in values] if span else [1.0] * len(values)

@@ -22,6 +22,7 @@ from signalbox.resources import (
     Pod,
     Problem,
     Resource,
+    check_update,
     parse_resource,
 )
 from signalbox.resources.problems import InvalidResource
@@ -36,7 +37,9 @@ class Assembly:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._good: dict[PolicyKind, dict[str, Resource]] = {kind: {} for kind in (*POOLS, *POLICIES)}
+        self._uids: dict[tuple[PolicyKind, str], str] = {}
         self._refused: dict[tuple[str, str], tuple[Problem, ...]] = {}
+        self._refused_pods: dict[str, dict[tuple[str, str], tuple[Problem, ...]]] = {}
         self._pods: dict[str, dict[str, Pod]] = {}
         self._documents: dict[str, dict[str, dict[str, Any]]] = {}
         self._pending: dict[Key, None] = {}
@@ -51,7 +54,25 @@ class Assembly:
     @property
     def problems(self) -> list[str]:
         """Objects that are not used, or not wholly, and why; one problem each, in order of collection and name."""
-        return [str(problem) for _, problems in sorted(self._refused.items()) for problem in problems]
+        all_refused = dict(self._refused)
+        for of_selector in self._refused_pods.values():
+            all_refused |= of_selector
+        refused = [str(problem) for _, problems in sorted(all_refused.items()) for problem in problems]
+        return refused + self._doubles()
+
+    def _doubles(self) -> list[str]:
+        """Objects that an object of the same kind and name in a newer group keeps out."""
+        counted: dict[tuple[str, str], PolicyKind] = {}
+        told = []
+        for kind in POLICIES:
+            for name in sorted(self._good[kind]):
+                winner = counted.setdefault((kind.kind, name), kind)
+                if winner is not kind:
+                    told.append(
+                        f"{kind.kind} {self._pool.namespace}/{name} of {kind.group} is not used: the one of"
+                        f" {winner.group} with that name counts; delete one of the two"
+                    )
+        return told
 
     # -- what is heard ------------------------------------------------------------------------------------------
 
@@ -68,17 +89,26 @@ class Assembly:
             else:
                 self._refused.pop((collection.path, name), None)
                 self._good[kind].pop(name, None)
+                self._uids.pop((kind, name), None)
             self._pending[Key(kind.kind, self._pool.namespace, name)] = None
 
     def _put_policy(self, kind: PolicyKind, collection: Collection, record: PolicyRecord) -> None:
         found = read(record.document(kind.kind, kind.api_version), Origin(collection.path))
-        place = (collection.path, record.name)
-        if found.problems:
-            self._refused[place] = found.problems
+        place, name = (collection.path, record.name), record.name
+        resource, problems = found.resource, found.problems
+        before = self._good[kind].get(name)
+        # Another uid is another object: it was deleted in between, however little was seen of that.
+        if resource is not None and before is not None and self._uids[kind, name] == record.metadata.uid:
+            unlike = check_update(before, resource)
+            if unlike:
+                resource, problems = None, (*problems, *unlike)
+        if problems:
+            self._refused[place] = problems
         else:
             self._refused.pop(place, None)
-        if found.resource is not None:
-            self._good[kind][record.name] = found.resource
+        if resource is not None:
+            self._good[kind][name] = resource
+            self._uids[kind, name] = record.metadata.uid
 
     def pods_changed(self, collection: Collection, selector: str, changes: Sequence[Change[PodRecord]]) -> None:
         """Take changes of the pods that ``selector`` selects; of a new one, before it is in force, too."""
@@ -90,29 +120,34 @@ class Assembly:
                 if documents.get(name) == document:
                     continue
                 documents[name] = document
-                self._put_pod(collection, pods, name, document)
+                self._put_pod(collection, selector, change.item, document)
             else:
                 name = change.name
                 documents.pop(name, None)
                 pods.pop(name, None)
-                self._refused.pop((collection.path, name), None)
+                self._refused_pods.get(selector, {}).pop((collection.path, name), None)
             if selector == self._given_selector:
                 self._pending_pods[name] = None
 
-    def _put_pod(self, collection: Collection, pods: dict[str, Pod], name: str, document: dict[str, Any]) -> None:
+    def _put_pod(self, collection: Collection, selector: str, record: PodRecord, document: dict[str, Any]) -> None:
+        pods, refused = self._pods[selector], self._refused_pods.setdefault(selector, {})
+        place = (collection.path, record.name)
         try:
             resource = parse_resource(document, Origin(collection.path))
         except InvalidResource as invalid:
-            self._refused[collection.path, name] = invalid.problems
+            refused[place] = invalid.problems
+            if not record.serving:
+                pods.pop(record.name, None)  # whatever else is wrong with it: it was ready, and is not any more
             return
-        self._refused.pop((collection.path, name), None)
+        refused.pop(place, None)
         assert isinstance(resource, Pod)
-        pods[name] = resource
+        pods[record.name] = resource
 
     def forget_pods(self, selector: str) -> None:
         """Nobody follows the pods of ``selector`` any more."""
         self._pods.pop(selector, None)
         self._documents.pop(selector, None)
+        self._refused_pods.pop(selector, None)
 
     # -- what is told -------------------------------------------------------------------------------------------
 

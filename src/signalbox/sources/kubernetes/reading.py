@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from signalbox.resources import InvalidResource, Origin, Problem, Resource, parse_resource
 
 _UNKNOWN_FIELD = "is not a known field"
+_ANNOTATION = 'metadata.annotations["'
 _PART = re.compile(r'\.?([A-Za-z_][A-Za-z0-9_-]*)|\[([0-9]+)\]|\["([^"]*)"\]')
 
 
@@ -22,7 +23,8 @@ class Read:
 
 
 def read(document: dict[str, Any], origin: Origin) -> Read:
-    """Check a document as files are checked, but for fields that are not known: those are left out, and said.
+    """Check a document as files are checked, but for fields that are not known, and annotations of ours that say
+    nothing: those are left out, and said.
 
     A file with an unknown field is mistyped. An API server keeps only what its CRD knows, so an unknown field there is
     one of a newer release, and to stop serving a pool over it would be worse than to do without it.
@@ -31,7 +33,9 @@ def read(document: dict[str, Any], origin: Origin) -> Read:
         return Read(_resource(document, origin))
     except InvalidResource as invalid:
         problems = invalid.problems
-    unknown = [problem for problem in problems if problem.message == _UNKNOWN_FIELD]
+    unknown = [
+        problem for problem in problems if problem.message == _UNKNOWN_FIELD or problem.field.startswith(_ANNOTATION)
+    ]
     if len(unknown) < len(problems):
         return Read(None, problems)
     known = copy.deepcopy(document)
@@ -46,6 +50,8 @@ def read(document: dict[str, Any], origin: Origin) -> Read:
             "is a field of a newer release and left out",
             "upgrade signalbox, or remove it",
         )
+        if problem.message == _UNKNOWN_FIELD
+        else replace(problem, message=f"{problem.message}; left out")
         for problem in unknown
     )
     try:

@@ -48,6 +48,13 @@ class PodRecord(msgspec.Struct):
         """``metadata.resourceVersion``."""
         return self.metadata.resource_version
 
+    @property
+    def serving(self) -> bool:
+        """Whether it is Ready and not on its way out."""
+        conditions = (self.status.conditions if self.status is not None else None) or ()
+        ready = any(condition.type == "Ready" and condition.status == "True" for condition in conditions)
+        return ready and self.metadata.deleted is None
+
     def document(self) -> dict[str, Any]:
         """The Pod as a manifest that says no more than this; equal ones mean that nothing here has changed."""
         metadata: dict[str, Any] = {
@@ -78,6 +85,7 @@ class PodRecord(msgspec.Struct):
 
 class _Meta(msgspec.Struct):
     name: str
+    uid: str = ""
     namespace: str = ""
     resource_version: str = msgspec.field(name="resourceVersion", default="")
     created: str | None = msgspec.field(name="creationTimestamp", default=None)

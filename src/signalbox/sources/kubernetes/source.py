@@ -19,8 +19,6 @@ BATCH_SECONDS = 0.05
 """Changes are handed to the pool at once, and then not again for this long, so that 1,000 pods that become ready one
 after the other are sorted out a few dozen times."""
 
-_TROUBLED = (Phase.BROKEN, Phase.FORBIDDEN)
-
 
 @dataclass(frozen=True, slots=True)
 class CollectionState:
@@ -84,7 +82,7 @@ class KubernetesSource:
         trouble = (
             f"{state.resource} cannot be followed: {state.problem}"
             for state in self.state()
-            if state.phase in _TROUBLED
+            if state.problem and state.phase is not Phase.ABSENT
         )
         return (*self._said.current, *trouble)
 
@@ -154,15 +152,18 @@ class KubernetesSource:
             self._assembly.pods_changed(collection, selector, changes)
             self._changed.set()
 
-        reflector: Reflector[PodRecord] = Reflector(self._rng, absent_seconds=self._absent_seconds)
+        reflector: Reflector[PodRecord] = Reflector(self._rng, absent_seconds=self._absent_seconds, builtin=True)
         return Follower(self._api, collection, Codec(PodRecord), reflector, deliver, self._clock)
 
     def _policies_known(self) -> bool:
         return all(follower.reflector.listed for follower in self._policies.values())
 
     def _known_selector(self) -> str | None:
-        """The selector of the pool object, once its pods are known; having been refused them does not count."""
+        """The selector of the pool object, once its pods are known; having been refused them does not count. An empty
+        one selects nothing, so that there is nothing to know."""
         wanted = self._assembly.wanted
+        if wanted is not None and not selector_of(wanted):
+            return ""
         follower = None if wanted is None else self._pods.get(selector_of(wanted))
         if wanted is None or follower is None or not follower.reflector.listed:
             return None
@@ -172,7 +173,8 @@ class KubernetesSource:
 
     def _follow_selected(self) -> None:
         wanted = self._assembly.wanted
-        if wanted is not None and (selector := selector_of(wanted)) not in self._pods:
+        # Without a label in it, a query would be one for all pods of the namespace.
+        if wanted is not None and (selector := selector_of(wanted)) and selector not in self._pods:
             collection = pod_collection(self._pool.namespace, wanted.spec.selector.match_labels)
             self._pods[selector] = self._pod_follower(selector, collection)
             self._start(selector, self._pods[selector])
