@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
+
+from signalbox.cli.admin_flags import AsJson, PickerUrl, TokenFile
 
 if TYPE_CHECKING:
     from signalbox.cli.admin_client import Server
@@ -29,21 +30,9 @@ def explain(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Decisions and ends of requests as they come, until Ctrl-C.")
     ] = False,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="A picker's metrics port; by default the picker that runs here, else http://127.0.0.1:9090.",
-            show_default=False,
-        ),
-    ] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Bearer token for pickers that ask for one, as in a cluster.", show_default=False
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="What the picker says, as JSON.")] = False,
+    server: PickerUrl = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show why requests went where they went: scores, filters and readings at the moment of the decision."""
     from signalbox.cli.admin_client import AdminError, choose_server

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
+
+from signalbox.cli.admin_flags import AsJson, PickerUrl, TokenFile
 
 PATH = "/debug/pool"
 STALE_SECONDS = 5.0
@@ -16,21 +17,9 @@ STALE_SECONDS = 5.0
 
 
 def status(
-    server: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="A picker's metrics port; by default the picker that runs here, else http://127.0.0.1:9090.",
-            show_default=False,
-        ),
-    ] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Bearer token for pickers that ask for one, as in a cluster.", show_default=False
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="What the picker says, as JSON.")] = False,
+    server: PickerUrl = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show a running picker's endpoints, models and configuration, and what is left out or refused and why.
 
