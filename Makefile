@@ -28,8 +28,17 @@ fmt: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: compiled test-compiled
+compiled: $(VENV)/.dev  ## the package with its hot modules compiled, below build/compiled (20 s); says so where there is no C compiler
+	@$(BIN)/python -m compiled || [ $$? -eq 3 ]
+
+test-compiled: $(VENV)/.dev  ## the tests of the modules that are compiled, against that; says so where there is no C compiler
+	@$(BIN)/python -m compiled; status=$$?; [ $$status -ne 3 ] || exit 0; [ $$status -eq 0 ] || exit $$status; \
+	PYTHONPATH=build/compiled $(BIN)/signalbox --version | grep compiled && \
+	PYTHONPATH=build/compiled exec $(BIN)/python -m pytest tests/wire tests/extproc tests/payloads $(ARGS)
+
 .PHONY: bench bench-peers
-bench: $(VENV)/.dev  ## what a request costs: the picker beside bare transports and Envoy alone (6 min; ARGS=--quick)
+bench: $(VENV)/.dev  ## what a request costs: the picker beside bare transports and Envoy alone (8 min; ARGS=--quick)
 	$(BIN)/python -m bench $(ARGS)
 
 bench-peers: $(VENV)/.dev  ## the whole gateway beside sglang-router, vllm-router and litellm, installed from PyPI below bench/.peers
@@ -49,14 +58,20 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: lab
+.PHONY: lab lab-contest
+CONTENDERS = least-cost default llm-d-precise sglang-cache-aware llm-d-mended ray-prefix dynamo least-request guide power-of-two oracle
 TRACES ?= ../shared/traces
-lab: $(VENV)/.dev  ## replay the traces in TRACES and make the tables and plots of docs/lab.md anew (3 to 7 min)
-	$(BIN)/python -m signalbox.lab.regenerate $(TRACES) docs/lab.md $(or $(WORKERS),2)
+lab: $(VENV)/.dev  ## replay the traces in TRACES and make the tables and plots of docs/lab.md anew (5 to 9 min; ONLY=speed, bound, traces, what-if or published for some of them)
+	$(BIN)/python -m signalbox.lab.regenerate $(TRACES) docs/lab.md $(or $(WORKERS),2) $(ONLY)
+
+lab-contest: $(VENV)/.dev  ## every policy in every scenario of the lab: docs/lab/contest.md and the tables that draw on it (about an hour, most of it the oracle's)
+	$(BIN)/python -m signalbox.lab.contest --traces $(TRACES) --variant 4 --variant 5 $(addprefix --policy ,$(CONTENDERS)) --workers $(or $(WORKERS),2) --json docs/lab/contest.json
+	$(BIN)/python -m signalbox.lab.contest --traces $(TRACES) --variant 0 --ablation --workers $(or $(WORKERS),2) --json docs/lab/ablation.json
+	$(BIN)/python -m signalbox.lab.contest_pages docs
 
 .PHONY: fuzz
-fuzz: $(VENV)/.dev  ## hostile traffic against the transport: FRAMES=1000000 and SEED=... choose how much and which
-	$(BIN)/python -m fuzz --frames $(or $(FRAMES),1000000) $(if $(SEED),--seed $(SEED)) $(ARGS)
+fuzz: $(VENV)/.dev  ## hostile traffic against the transport: FRAMES=1000000 and SEED=... choose how much and which; ENGINE=atheris needs that installed
+	$(BIN)/python -m fuzz --frames $(or $(FRAMES),1000000) $(if $(SEED),--seed $(SEED)) $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

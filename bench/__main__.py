@@ -8,10 +8,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import report
+from bench import attacks, report, unfinished
 from bench.budgets import Findings, budgets
 from bench.decision import measure_decisions
 from bench.decisions import as_json, decision_budgets, measure_costs, measure_index, measure_quickly, tables
+from bench.forms import FORM
 from bench.load import GENERATORS, Generator, LoadFailed, completion_request
 from bench.measure import Setting, compare
 from bench.processes import NotStarted
@@ -95,6 +96,8 @@ def main() -> int:
             setting = Setting("streamed", stream, 32, extent.stream_seconds, size_rounds, streamed=True)
             streamed = compare(ways, setting, generator)
             crowd = measure_crowd(rig, extent.crowd_seconds)
+            noticed = attacks.as_json(attacks.measure_attacks(rig, generator, size_rounds, seconds))
+            kept = unfinished.as_json(unfinished.measure_unfinished(rig))
             decisions = measure_decisions((8, 64, 1000), extent.decision_rounds, 2_000)
             costs, index = measure_quickly() if options.quick else (measure_costs(15, 100), measure_index())
     except (LoadFailed, NotStarted, OSError, TimeoutError) as error:
@@ -109,15 +112,19 @@ def main() -> int:
         for count, figures in by_connections.items()
     ]
     shown += [report.sizes_table(ways, by_size), report.chunks_table(ways, streamed, by_connections[32])]
-    shown += [report.standing_table(found), *tables(by_policy), report.budgets_table(verdicts)]
+    shown += [report.standing_table(found), attacks.table(noticed), unfinished.table(kept)]
+    shown += [*tables(by_policy), report.budgets_table(verdicts)]
     report.show(shown)
     command = " ".join(["python -m bench", *sys.argv[1:]])
     content = {
         "generator": generator.kind,
         "rounds": rounds,
+        "form": FORM,
         "titles": {way.key: way.title for way in ways},
         **report.findings_json(found, verdicts),
         "by_policy": by_policy,
+        "attacks": noticed,
+        "unfinished": kept,
     }
     file = report.write_result(RESULTS, "quick" if options.quick else "bench", command, content)
     print(f"{file.relative_to(RESULTS.parent.parent)}, {time.monotonic() - started:.0f} s")

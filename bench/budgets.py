@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.decision import Decision
 from bench.measure import Figures
 from bench.standing import Crowd, Memory
-from bench.ways import FLOOR, GATEWAY, GRPC, PICKER
+from bench.ways import COMPILED, FLOOR, GATEWAY, GRPC, PICKER
 
 FLAT_BYTES = 4_000_000
 """Growth over 100,000 requests that still counts as flat: allocator noise, no leak of even 40 bytes a request."""
@@ -46,15 +46,26 @@ def budgets(found: Findings) -> list[Budget]:
     """Judge every budget of the design."""
     busy, single = found.by_connections[32], found.by_connections[1]
     ours, own_gateway = busy[PICKER], busy[GATEWAY]
+    compiled = busy.get(COMPILED)
     chunk = chunk_cost_us(found.streamed[PICKER], ours)
     small, large = found.by_size[1_000][PICKER], found.by_size[100_000][PICKER]
     cost = {decision.endpoints: decision.bare_us for decision in found.decisions}
     added, floor_added = single[PICKER].added_p50_us or 0.0, single[FLOOR].added_p50_us or 0.0
-    return [
+    promised = [
         ratio("picker CPU / bare grpc.aio's, 32 connections", ours.picker_us, busy[GRPC].picker_us, 0.2),
         ratio("picker CPU / Envoy's for the same request", ours.picker_us, ours.proxy_us, 0.5),
         ratio("same, behind our own Envoy", own_gateway.picker_us, own_gateway.proxy_us, 0.5),
         ratio("added p50 / bare frame loop's, 1 connection", added, floor_added, 1.5),
+    ]
+    if compiled is not None:
+        added = single[COMPILED].added_p50_us or 0.0
+        promised += [
+            ratio("compiled: picker CPU / bare grpc.aio's", compiled.picker_us, busy[GRPC].picker_us, 0.2),
+            ratio("compiled: picker CPU / Envoy's", compiled.picker_us, compiled.proxy_us, 0.5),
+            ratio("compiled: added p50 / bare frame loop's, 1 connection", added, floor_added, 1.5),
+        ]
+    return [
+        *promised,
         Budget("streamed chunk, FULL_DUPLEX", "30 us", f"{chunk:.1f} us", chunk <= 30),
         ratio("decision over 1,000 endpoints / over 8", cost[1000], cost[8], 3.0),
         ratio("picker CPU, 100 KB prompt / 1 KB", large.picker_us, small.picker_us, 3.0),

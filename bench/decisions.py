@@ -2,8 +2,9 @@
 
 In process, CPU time of ``arrive`` and ``finish``, with nobody watching. Each prompt is one of 64 conversations whose
 first half is common to all and whose last words are new in every request, so that the prefix index has something to
-find, to refresh and to add each time. Every policy, pool and length takes its turn in each round; figures are medians
-over the rounds. Then the memory of the prefix index, as `tracemalloc` counts it, for a million blocks.
+find, to refresh and to add each time. Where it says "new", the first words are new, and so nothing of it is known.
+Every policy, pool and length takes its turn in each round; figures are medians over the rounds. Then the memory of the
+prefix index, as `tracemalloc` counts it, for a million blocks.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ class Cost:
     endpoints: int
     prompt_bytes: int
     us: float
+    new: bool = False
+    """Whether no prompt began like another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +87,13 @@ class IndexMemory:
 
 
 class Prompts:
-    """Chat requests of one length, never twice the same."""
+    """Chat requests of one length, never twice the same: in their last words, or in their first where they are new."""
 
-    def __init__(self, size: int, rng: random.Random) -> None:
+    def __init__(self, size: int, rng: random.Random, *, new: bool = False) -> None:
         half = size // 2
         common = _text(half, rng)
-        self._bodies = [_chat(common + _text(max(0, size - half - _NEW), rng)) for _ in range(_CONVERSATIONS)]
+        place = 0 if new else -1
+        self._bodies = [_chat(common + _text(max(0, size - half - _NEW), rng), place) for _ in range(_CONVERSATIONS)]
         self._asked = 0
 
     def take(self, count: int) -> list[Arrival]:
@@ -129,15 +133,23 @@ class Subject:
 def measure_costs(rounds: int, batch: int, endpoints: Sequence[int] = ENDPOINTS) -> list[Cost]:
     """Measure every policy, pool and length of prompt in turn, ``rounds`` times after a first one that warms up."""
     rng = random.Random(5)
-    prompts = {size: Prompts(size, rng) for size in PROMPTS}
-    subjects = {(policy, count): Subject(count, policy) for count in endpoints for policy in POLICIES}
-    times: dict[tuple[str, int, int], list[float]] = {}
+    prompts = {(size, False): Prompts(size, rng) for size in PROMPTS}
+    prompts[max(PROMPTS), True] = Prompts(max(PROMPTS), rng, new=True)
+    # New prompts push known ones out of an index, so they have pickers of their own.
+    subjects = {
+        (policy, count, new): Subject(count, policy)
+        for new in (False, True)
+        for count in endpoints
+        for policy in POLICIES
+    }
+    times: dict[tuple[str, int, int, bool], list[float]] = {}
     for _ in range(rounds + 1):
-        for size in PROMPTS:
-            arrivals = prompts[size].take(batch)
-            for (policy, count), subject in subjects.items():
-                times.setdefault((policy, count, size), []).append(subject.batch_us(arrivals))
-    return [Cost(*key, median(found[1:])) for key, found in times.items()]
+        for (size, new), source in prompts.items():
+            arrivals = source.take(batch)
+            for (policy, count, own), subject in subjects.items():
+                if own == new:
+                    times.setdefault((policy, count, size, new), []).append(subject.batch_us(arrivals))
+    return [Cost(policy, count, size, median(us[1:]), new) for (policy, count, size, new), us in times.items()]
 
 
 def measure_index(blocks: int = BLOCKS, holders: Sequence[int] = (1, 8)) -> list[IndexMemory]:
@@ -162,7 +174,7 @@ def measure_index(blocks: int = BLOCKS, holders: Sequence[int] = (1, 8)) -> list
 
 def decision_budgets(costs: Sequence[Cost]) -> list[Budget]:
     """Judge the budgets of the design that are about decisions: each ratio in the place where it is the worst."""
-    us = {(cost.policy, cost.endpoints, cost.prompt_bytes): cost.us for cost in costs}
+    us = {(cost.policy, cost.endpoints, cost.prompt_bytes): cost.us for cost in costs if not cost.new}
     most = max(cost.endpoints for cost in costs)
     worst = max(PROMPTS, key=lambda size: us[BUDGETED, most, size] / us[BUDGETED, 8, size])
     what = f"decision, {BUDGETED}, {PROMPTS[worst]}: {most:,} endpoints / 8"
@@ -181,11 +193,15 @@ def as_json(costs: Sequence[Cost], index: Sequence[IndexMemory], budgets: Sequen
 def cost_rows(costs: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], Rows]:
     """Columns and rows of a table from the costs of `as_json`: microseconds, and how the largest pool compares."""
     counts = sorted({cost["endpoints"] for cost in costs})
-    us = {(cost["policy"], cost["prompt_bytes"], cost["endpoints"]): cost["us"] for cost in costs}
+    us = {
+        (cost["policy"], cost["prompt_bytes"], cost.get("new", False), cost["endpoints"]): cost["us"] for cost in costs
+    }
     rows: Rows = []
-    for policy, size in dict.fromkeys((policy, size) for policy, size, _ in us):
-        of = [us[policy, size, count] for count in counts]
-        rows.append((f"{policy}, {PROMPTS[size]}", *[f"{one:.0f}" for one in of], f"{of[-1] / of[0]:.2f}x"))
+    for policy, size, new in dict.fromkeys(key[:3] for key in us):
+        of = [us[policy, size, new, count] for count in counts]
+        rows.append(
+            (f"{policy}, {PROMPTS[size]}{', new' * new}", *[f"{one:.0f}" for one in of], f"{of[-1] / of[0]:.2f}x")
+        )
     return ("us by endpoints", *[f"{count:,}" for count in counts], f"{counts[-1]:,} / {counts[0]}"), rows
 
 
@@ -219,7 +235,17 @@ def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench.decisions", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run: every kind of figure, none of them good")
-    quick = parser.parse_args().quick
+    parser.add_argument("--requests", type=int, metavar="N", help="only decide so often, for perf stat to count")
+    parser.add_argument("--policy", choices=[name.partition(":")[0] for name in POLICIES], help="by this policy")
+    parser.add_argument("--bytes", type=int, default=1_000, help="about prompts of this length")
+    parser.add_argument("--new", action="store_true", help="of which none begins like another")
+    options = parser.parse_args()
+    if options.requests:
+        policy = next(name for name in POLICIES if name.startswith(options.policy or ""))
+        prompts = Prompts(options.bytes, random.Random(5), new=options.new)
+        Subject(8, policy).batch_us(prompts.take(options.requests))
+        return 0
+    quick = options.quick
     costs, index = measure_quickly() if quick else (measure_costs(15, 100), measure_index())
     budgets = decision_budgets(costs)
     content = as_json(costs, index, budgets)
@@ -237,11 +263,14 @@ def _text(size: int, rng: random.Random) -> str:
     return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz    ", k=size))
 
 
-def _chat(text: str) -> bytes:
-    """A conversation with a place for `_NEW` bytes at its end."""
+def _chat(text: str, place: int) -> bytes:
+    """A conversation with a place for `_NEW` bytes: before its first message (0) or behind its last (-1)."""
     parts = [text[start : start + _MESSAGE] for start in range(0, len(text), _MESSAGE)]
     messages = [{"role": ("user", "assistant")[number % 2], "content": part} for number, part in enumerate(parts)]
-    messages[-1]["content"] += "%b"
+    if place == 0:
+        messages[0]["content"] = "%b" + messages[0]["content"]
+    else:
+        messages[-1]["content"] += "%b"
     return msgspec.json.encode({"model": "food-review", "messages": messages, "max_tokens": 100})
 
 

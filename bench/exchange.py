@@ -37,7 +37,7 @@ from signalbox.wire.frames import (
 from signalbox.wire.header_blocks import encode_fields
 from signalbox.wire.session import GrpcSession
 
-_HEAD = encode_fields(
+HEAD = encode_fields(
     (
         (b":method", b"POST"),
         (b":scheme", b"http"),
@@ -115,7 +115,7 @@ def through_transport(director: Director, shape: Shape, requests: int) -> None:
     connection = session.connection
     connection.receive(PREFACE + settings(((4, _WINDOW),)) + SETTINGS_ACK, 0.0)
     connection.outbound.widen_connection(_WINDOW, 0.0)
-    connection.receive(frame(HEADERS, END_HEADERS, 1, b"\x20" + _HEAD), 0.0)
+    connection.receive(frame(HEADERS, END_HEADERS, 1, b"\x20" + HEAD), 0.0)
     session.take()
     messages = [b"\x00" + len(message).to_bytes(4, "big") + message for message in shape.messages()]
     for number in range(requests):
@@ -124,7 +124,7 @@ def through_transport(director: Director, shape: Shape, requests: int) -> None:
         for index, message in enumerate(messages):
             size = len(message)
             data = FRAME_HEADER.pack(size >> 8, size & 0xFF, DATA, 0, stream) + message
-            connection.receive(frame(HEADERS, END_HEADERS, stream, _HEAD) + data if not index else data, 0.0)
+            connection.receive(frame(HEADERS, END_HEADERS, stream, HEAD) + data if not index else data, 0.0)
             session.take()
         connection.receive(frame(RST_STREAM, 0, stream, bytes(4)), 0.0)
         session.take()

@@ -11,7 +11,7 @@ from statistics import median
 from bench.load import Generator, LoadFailed
 from bench.rig import Way
 
-OURS = frozenset({"picker", "gateway"})
+OURS = frozenset({"picker", "compiled", "gateway"})
 """The ways whose failed requests end a run."""
 
 

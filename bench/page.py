@@ -14,13 +14,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import attacks, unfinished
 from bench.decisions import cost_rows, index_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 REFERENCE = ROOT / "bench" / "results" / "reference.json"
 DECISIONS = ROOT / "bench" / "results" / "reference-decisions.json"
-"""A run of ``python -m bench.decisions``, for results that hold no such figures."""
+"""A run of ``python -m bench.decisions``, for results that hold no such figures or older ones."""
+ATTACKS = ROOT / "bench" / "results" / "reference-attacks.json"
+"""The same of ``python -m bench.attacks``."""
 
 Result = dict[str, Any]
 
@@ -104,7 +107,8 @@ def _standing(result: Result) -> str:
 
 
 def _by_policy(result: Result) -> Result:
-    found: Result = result["by_policy"] if "by_policy" in result else json.loads(DECISIONS.read_text())
+    alone: Result = json.loads(DECISIONS.read_text())
+    found: Result = result["by_policy"] if "by_policy" in result and result["time"] > alone["time"] else alone
     return found
 
 
@@ -116,6 +120,16 @@ def _index(result: Result) -> str:
     return _table(*index_rows(_by_policy(result)["index"]))
 
 
+def _attacks(result: Result) -> str:
+    found = result if "attacks" in result else json.loads(ATTACKS.read_text())
+    return _table(attacks.COLUMNS, attacks.rows(found["attacks"]))
+
+
+def _unfinished(result: Result) -> str:
+    found = result if "unfinished" in result else json.loads(ATTACKS.read_text())
+    return _table(unfinished.COLUMNS, unfinished.rows(found["unfinished"]))
+
+
 TABLES: dict[str, Callable[[Result], str]] = {
     "budgets": _budgets,
     "connections": _connections,
@@ -124,6 +138,8 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "standing": _standing,
     "decisions": _decisions,
     "index": _index,
+    "attacks": _attacks,
+    "unfinished": _unfinished,
 }
 
 

@@ -105,10 +105,13 @@ class Rig:
         process.listening("127.0.0.1", port)
         return process, f"127.0.0.1:{port}"
 
-    def start_picker(self, endpoints: Sequence[str], name: str = "picker") -> tuple[Process, str]:
+    def start_picker(
+        self, endpoints: Sequence[str], name: str = "picker", source_path: Path | None = None
+    ) -> tuple[Process, str]:
         """Start ``signalbox epp`` over these endpoints, which share a port; returns it and its ``ip:port``.
 
-        One InferenceModel rewrites ``food-review``; everything else is as it comes.
+        It is the installed package, or the one in the folder ``source_path``. One InferenceModel rewrites
+        ``food-review``; everything else is as it comes.
         """
         source = self.directory / f"{name}-source"
         source.mkdir()
@@ -117,7 +120,10 @@ class Rig:
         flags = ("--grpc-host", "127.0.0.1", "--grpc-port", str(ports[0]), "--grpc-health-port", str(ports[1]))
         more = ("--metrics-port", str(ports[2]), "--drain-seconds", "1", "--secure-serving=false")
         argv = python_module("signalbox", "epp", "--source", str(source), *flags, *more)
-        process = self.keep(Process(name, argv, self.directory / f"{name}.log", dict(os.environ)))
+        environment = dict(os.environ)
+        if source_path is not None:
+            environment["PYTHONPATH"] = str(source_path)  # goes before what is installed
+        process = self.keep(Process(name, argv, self.directory / f"{name}.log", environment))
         process.listening("127.0.0.1", ports[0])
         self._wait_for_scrapes(ports[2], len(endpoints))
         return process, f"127.0.0.1:{ports[0]}"

@@ -1,16 +1,15 @@
 """Two versions of the picker behind one Envoy: ``python -m bench.versions OTHER/src``.
 
 ``OTHER`` is another checkout of this repository, for instance of an earlier commit; its picker runs in this
-interpreter's environment. Both take turns within each round, so their ratio holds where the machine's speed does not.
+interpreter's environment. ``build/compiled`` is this version, compiled. Both take turns within each round, so their
+ratio holds where the machine's speed does not.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
-from unittest.mock import patch
 
 from bench import envoy_static as static
 from bench import report
@@ -33,9 +32,10 @@ _TITLES = {"clusters": "FULL_DUPLEX both ways (clusters)", "own": "BUFFERED, ans
 def start_versions(rig: Rig, other: Path) -> list[Way]:
     """Envoy alone, then each version in the modes of clusters and in those of our own Envoy."""
     rig.start_upstream()
-    pickers = {"this": rig.start_picker(rig.endpoints, "this")}
-    with patch.dict(os.environ, PYTHONPATH=str(other)):  # goes before what is installed
-        pickers["other"] = rig.start_picker(rig.endpoints, "other")
+    pickers = {
+        "this": rig.start_picker(rig.endpoints, "this"),
+        "other": rig.start_picker(rig.endpoints, "other", other),
+    }
     keys = [(mode, version) for mode in _MODES for version in pickers]
     ports = {f"{version}-{mode}": free_port() for mode, version in keys}
     alone = free_port()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from bench import envoy_static as static
+from bench.forms import FORM, compiled_tree
 from bench.ports import free_port
 from bench.rig import Rig, Way
 
-ALONE, FLOOR, TRANSPORT, H2, GRPC, PICKER, GATEWAY = (
+ALONE, FLOOR, TRANSPORT, H2, GRPC, PICKER, COMPILED, GATEWAY = (
     "alone",
     "floor",
     "transport",
     "h2",
     "grpc.aio",
     "picker",
+    "compiled",
     "gateway",
 )
 
@@ -28,11 +30,16 @@ def start_ways(rig: Rig) -> list[Way]:
     """Start everything: Envoy alone first, then the bare servers, the picker, and our own gateway.
 
     All but the last go through one Envoy, by a listener each, set up as in clusters (FULL_DUPLEX_STREAMED both ways).
+    Where there is a C compiler, the compiled picker is one of them.
     """
     rig.start_upstream()
     picker, picker_address = rig.start_picker(rig.endpoints)
     servers = {key: (*rig.start_bare(module), title) for key, (module, title) in _BARE.items()}
-    servers[PICKER] = (picker, picker_address, "our picker, Envoy as in clusters")
+    servers[PICKER] = (picker, picker_address, f"our picker, {FORM}, Envoy as in clusters")
+    tree = compiled_tree()
+    if tree is not None:
+        started = rig.start_picker(rig.endpoints, "compiled-picker", tree)
+        servers[COMPILED] = (*started, "our picker, compiled, Envoy as in clusters")
     ports = {key: free_port() for key in (ALONE, *servers)}
     clusters = [static.picked_cluster("pool", rig.endpoints)]
     listeners = [static.to_pool(ALONE, ports[ALONE], [])]
@@ -49,7 +56,7 @@ def start_ways(rig: Rig) -> list[Way]:
             Way(key, title, ports[key], envoy, process, (admin, _stat_name(key)))
             for key, (process, _, title) in servers.items()
         ),
-        Way(GATEWAY, "our picker, our own Envoy", gateway_port, gateway, picker, gateway_stats),
+        Way(GATEWAY, f"our picker, {FORM}, our own Envoy", gateway_port, gateway, picker, gateway_stats),
     ]
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import logging
 import secrets
+import subprocess
 import sys
 import time
 import traceback
 from collections import Counter
 from pathlib import Path
 
+from fuzz import guided
 from fuzz.runner import TARGETS, Failure, Outcome, fuzz, replay, save
 
 _SHARE = {"transport": 1.0, "messages": 0.1, "health": 0.1, "blocks": 0.1, "exchange": 0.05}
@@ -23,12 +26,20 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=1_000_000, help="frames for the transport (1,000,000)")
     parser.add_argument("--seed", default="", help="the same seed makes the same traffic; random by default")
     parser.add_argument("--folder", type=Path, default=Path("build/fuzz"), help="where a failure is saved (build/fuzz)")
+    parser.add_argument(
+        "--engine",
+        choices=("seeded", "atheris"),
+        default="seeded",
+        help="seeded clients that know the protocol, or atheris, which looks for code not reached so far (seeded)",
+    )
     parser.add_argument("--replay", type=Path, help="run a saved failure again")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)  # the services are told to fail, and each failure is logged
     if options.replay:
         print(f"{options.replay}: {replay(options.replay):,} steps, no failure")
         return 0
+    if options.engine == "atheris":
+        return guided_runs(options.frames, options.folder)
     seed = options.seed or secrets.token_hex(4)
     print(f"seed {seed}: repeat with `make fuzz SEED={seed} FRAMES={options.frames}`", flush=True)
     seen: Counter[str] = Counter()
@@ -46,6 +57,23 @@ def main() -> int:
     for what, count in sorted(seen.items()):
         print(f"  {count:>9,} {what}")
     print(f"fuzz: seed {seed}, {', '.join(done)}, {time.monotonic() - started:.0f} s, no failure")
+    return 0
+
+
+def guided_runs(frames: int, folder: Path) -> int:
+    """Run each target under atheris, which ends the process it is in; return what `main` does, 2 without atheris."""
+    if importlib.util.find_spec("atheris") is None:
+        print(f"fuzz: {guided.MISSING}")
+        return 2
+    for name in TARGETS:
+        # An episode of atheris is some dozens of frames.
+        runs = max(1_000, int(frames * _SHARE[name]) // 100)
+        print(f"  {name}: {runs:,} episodes", flush=True)
+        ran = subprocess.run([sys.executable, "-m", "fuzz.guided", name, str(runs), str(folder)], check=False)
+        if ran.returncode != 0:
+            print(f"fuzz: FAILED, {name} under atheris ended with {ran.returncode}", flush=True)
+            return 1
+    print("fuzz: atheris found nothing")
     return 0
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.cli.pickers import parse
+from typer.core import TyperGroup, TyperOption
 from typer.testing import CliRunner
 
 from signalbox.cli.go_flags import plain_switches
@@ -91,6 +94,54 @@ def test_limits_are_given_in_the_units_their_names_say() -> None:
 def test_limits_that_contradict_each_other_are_named(flags: tuple[str, ...], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         read_limits(parse(*flags))
+
+
+def test_every_limit_of_the_transport_can_be_set() -> None:
+    assert read_limits(parse("--transport-limit", "turn_seconds=0.005")) == Limits(turn_seconds=0.005)
+    given = ("--transport-limit", "reset_burst=7", "--transport-limit", "frame_bytes=20000")
+    assert read_limits(parse(*given)) == Limits(reset_burst=7, frame_bytes=20_000)
+    assert read_limits(parse(*given, "--transport-limit", "reset_burst = 8")).reset_burst == 8, "the last one counts"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("streams=5", "this limit has a flag of its own, use --max-streams"),
+        ("turns=5", "no such limit; there are connection_window_bytes, continuation_frames, control_burst, "),
+        ("turn_seconds", "write turn_seconds= and a number"),
+        ("turn_seconds=soon", "write turn_seconds= and a number"),
+        ("reset_burst=1.5", "write reset_burst= and a whole number"),
+        ("turn_seconds=0", "Limits.turn_seconds is 0.0: use a number above 0"),
+        ("turn_seconds=nan", "a number that is finite"),
+        ("stall_seconds=inf", "a number that is finite"),
+        ("frame_bytes=1", "Limits.frame_bytes is 1: RFC 9113 allows 16384 to 16777215"),
+    ],
+)
+def test_a_limit_of_the_transport_that_cannot_be_is_named(text: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=f"--transport-limit.*{problem}"):
+        read_limits(parse("--transport-limit", text))
+
+
+def test_each_limit_is_either_a_flag_or_a_transport_limit() -> None:
+    refused = set()
+    for name in (field.name for field in fields(Limits)):
+        try:
+            assert read_limits(parse("--transport-limit", f"{name}={getattr(Limits(), name)}")) == Limits()
+        except ValueError:
+            refused.add(name)
+    assert len(refused) == 8, "those that the test of the units sets by flags of their own"
+
+
+def test_picker_and_body_based_routing_share_the_flags_they_both_have() -> None:
+    commands = typer.main.get_command(app)
+    assert isinstance(commands, TyperGroup)
+    epp, bbr = [
+        {option.name: option.help for option in commands.commands[name].params if isinstance(option, TyperOption)}
+        for name in ("epp", "bbr")
+    ]
+    shared = {"grpc_port", "drain_seconds", "cert_path", "client_ca_file", "body_limit", "transport_limit"}
+    assert shared <= epp.keys() & bbr.keys()
+    assert {name: epp[name] for name in shared} == {name: bbr[name] for name in shared}
 
 
 @pytest.mark.parametrize("flag", ["--max-streams", "--max-header-bytes", "--max-buffered-mib", "--idle-timeout"])

@@ -89,6 +89,40 @@ def test_a_fallback_that_served_is_said(build_pool: Any, capsys: Shown) -> None:
     assert shown[-1].split()[3] == "pod-1"
 
 
+@pytest.mark.parametrize(
+    ("tpot", "expected"),
+    [
+        (0.0314, "expected  the first token after 0.512 s, 31.4 ms for each further one"),
+        (None, "expected  the first token after 0.512 s"),
+    ],
+)
+def test_what_was_expected_of_the_choice_is_said(
+    build_pool: Any, capsys: Shown, tpot: float | None, expected: str
+) -> None:
+    made = Deciding(build_pool((0, 0, set())))
+    made.route(arrival())
+    view = made.view()
+    show_decision(view)
+    assert not any(line.startswith("expected") for line in lines(capsys)), "nobody predicted anything"
+    show_decision({**view, "predicted": {"ttft_seconds": 0.512, "tpot_seconds": tpot}})
+    assert expected in lines(capsys)
+
+
+def test_steps_name_their_profile_where_there_are_several(build_pool: Any, capsys: Shown) -> None:
+    made = Deciding(build_pool((0, 0, set())))
+    made.route(arrival())
+    view = made.view()
+    show_decision(view)
+    assert not any(line.startswith("profile") for line in lines(capsys)), "there is one"
+    view["steps"].append({**view["steps"][0], "profile": "prefill"})
+    show_decision(view)
+    shown = lines(capsys)
+    assert [line.split()[:2] for line in shown if line.startswith(("profile", "prefill"))] == [
+        ["profile", "step"],
+        ["prefill", view["steps"][0]["plugin"]],
+    ]
+
+
 def test_a_refusal_has_its_measurement(build_pool: Any, objects: Any, capsys: Shown) -> None:
     text = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins: [{type: concurrency-detector}]\n"
     pool = build_pool((0, 0, set()), resources=(objects.objective("batch", -1),))

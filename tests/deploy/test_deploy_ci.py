@@ -104,7 +104,7 @@ def test_ci_goes_on_with_the_helm_that_was_found_and_without_any(tmp_path: Path,
         [str(clone / ".ci" / "run")], env=environment, capture_output=True, text=True, timeout=60, check=True
     )
     steps = [line for line in result.stdout.splitlines() if line.startswith("make ")]
-    assert steps == [f"make {step} with {expected}" for step in ("check", "test", "test-kubernetes")]
+    assert steps == [f"make {step} with {expected}" for step in ("check", "test", "test-compiled", "test-kubernetes")]
 
 
 def test_the_version_is_the_one_the_tests_name() -> None:

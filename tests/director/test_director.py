@@ -42,7 +42,7 @@ def body(model: str | None = "food-review", **fields: Any) -> bytes:
     return json.dumps(document if model is None else {"model": model, **document}).encode()
 
 
-def refused(outcome: Routed | Refused) -> tuple[int, dict[str, Any]]:
+def refused(outcome: object) -> tuple[int, dict[str, Any]]:
     assert isinstance(outcome, Refused)
     return outcome.status, json.loads(outcome.body)["error"]
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from signalbox.director import Arrival, Director, Routed, guide_rules, policy_rules
-from signalbox.director import director as director_module
+from signalbox.director import Arrival, Director, Routed, furnishing, guide_rules, policy_rules
 from signalbox.payloads import prompts
 from signalbox.pool import Pool
 from signalbox.scheduling import load_policy
@@ -70,7 +69,7 @@ def test_a_prompt_of_text_is_not_multimodal(stages: Pool) -> None:
 def test_a_policy_that_does_not_ask_has_no_body_searched(
     build_pool: Any, monkeypatch: pytest.MonkeyPatch, configuration: str | None
 ) -> None:
-    monkeypatch.setattr(director_module, "holds_media", None)  # whoever searches fails
+    monkeypatch.setattr(furnishing, "holds_media", None)  # whoever searches fails
     assert routed(direct(build_pool((0, 0, set())), configuration), chat("x")).ticket is not None
     with pytest.raises(TypeError):
         routed(direct(build_pool((0, 0, set())), ENCODING), chat("x"))

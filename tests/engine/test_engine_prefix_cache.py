@@ -81,7 +81,7 @@ def test_without_prefix_caching_nothing_is_found(make_engine: MakeEngine, reques
 def test_tails_are_evicted_before_heads() -> None:
     pool = BlockPool(4)
     assert pool.allocate(4)
-    assert all(pool.publish(block) for block in (1, 2, 3, 4))
+    assert pool.publish([1, 2, 3, 4]) == [1, 2, 3, 4]
     pool.release([1, 2, 3, 4], private=0)
     assert pool.allocate(2)
     assert pool.match([1, 2, 3, 4], 4) == (2, 2)
@@ -91,8 +91,7 @@ def test_the_least_recently_freed_chain_goes_first() -> None:
     pool = BlockPool(4)
     for chain in ([1, 2], [3, 4]):
         assert pool.allocate(2)
-        for block in chain:
-            assert pool.publish(block)
+        assert pool.publish(chain) == chain
         pool.release(chain, private=0)
     pool.share([1, 2])
     pool.release([1, 2], private=0)  # used again, so it is the younger one now
@@ -104,7 +103,7 @@ def test_the_least_recently_freed_chain_goes_first() -> None:
 def test_a_block_is_live_until_its_last_holder_lets_go() -> None:
     pool = BlockPool(2)
     assert pool.allocate(1)
-    assert pool.publish(7)
+    assert pool.publish([7]) == [7]
     pool.share([7])
     pool.release([7], private=0)
     assert (pool.live, pool.idle) == (1, 0)
@@ -121,8 +120,8 @@ def test_more_than_is_free_cannot_be_allocated() -> None:
 def test_a_second_copy_of_a_cached_block_stays_private() -> None:
     pool = BlockPool(3)
     assert pool.allocate(2)
-    assert pool.publish(7)
-    assert not pool.publish(7)
+    assert pool.publish([7]) == [7]
+    assert pool.publish([7]) == []
     assert pool.live == 2
 
 

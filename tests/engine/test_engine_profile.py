@@ -1,6 +1,9 @@
+from dataclasses import fields
+
 import pytest
 
 from signalbox.engine import DEFAULT_PROFILE, PROFILES
+from signalbox.engine.profile import _H100, _LLAMA_70B, _TP_ACTIVATIONS, _profile
 
 A100, H100 = PROFILES[DEFAULT_PROFILE], PROFILES["llama-3.1-8b-h100"]
 
@@ -28,9 +31,20 @@ def test_the_kv_cache_is_what_memory_leaves() -> None:
 
 def test_two_gpus_are_faster_and_hold_more() -> None:
     two = A100.tensor_parallel(2)
-    assert two.step_seconds == pytest.approx(A100.step_seconds / 1.6)
+    assert two.step_seconds == pytest.approx(A100.step_seconds / 2)
+    assert two.kv_read_seconds == pytest.approx(A100.kv_read_seconds / 2)
+    assert two.prefill_seconds == pytest.approx(A100.prefill_seconds / 1.6)
     assert two.num_gpu_blocks(16, 0.9) > 2 * A100.num_gpu_blocks(16, 0.9)  # the weights are there once
     assert A100.tensor_parallel(1) is A100
+
+
+def test_a_split_profile_and_a_built_in_one_of_several_gpus_follow_one_rule() -> None:
+    built_in = PROFILES["llama-3.1-70b-4xh100"]
+    single = _profile("one", _LLAMA_70B, _H100, 1, _TP_ACTIVATIONS)
+    split = single.tensor_parallel(4)
+    for field in fields(built_in):
+        if field.name != "name":
+            assert getattr(split, field.name) == pytest.approx(getattr(built_in, field.name)), field.name
 
 
 @pytest.mark.parametrize(("name", "tokens"), [("llama-3.1-70b-4xh100", 461_376), ("qwen3-32b-2xh100", 307_328)])

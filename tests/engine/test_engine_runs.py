@@ -77,7 +77,7 @@ def test_preemption_gives_back_blocks_that_were_taken_in_jumps(make_engine: Make
 def test_blocks_of_one_hash_are_shared_and_evicted_together() -> None:
     pool = BlockPool(10, hash_blocks=4)
     assert pool.allocate(5)
-    assert pool.publish(111)
+    assert pool.publish([111]) == [111]
     assert (pool.live, pool.free) == (5, 5)
     pool.release([111], 1)
     assert (pool.live, pool.idle, pool.free) == (0, 4, 10)

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 from tests.cli.pickers import Running, running_picker, write_source
 from tests.extproc.model_servers import DESTINATION, SERVERS, ModelServers
+from tests.extproc.one_room import EVICTING, FLOW
 from tests.wire.authority import Authority
 
 from signalbox.gateway.envoy import find_envoy
@@ -43,6 +44,8 @@ class Front:
     modes: Mapping[str, str] = field(default_factory=dict)
     mode_override: bool = True
     buffer_limit: int = 1 << 20
+    message_timeout: str = "10s"
+    stream_idle_timeout: str = "300s"
 
     @property
     def id(self) -> str:
@@ -64,7 +67,7 @@ class Front:
         picker = typed(
             "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
             grpc_service={"envoy_grpc": {"cluster_name": self.picker}},
-            message_timeout="10s",
+            message_timeout=self.message_timeout,
             allow_mode_override=self.mode_override,
             processing_mode=processing,
             mutation_rules={"allow_all_routing": True, "allow_envoy": True},
@@ -74,6 +77,7 @@ class Front:
         manager = typed(
             _HCM,
             stat_prefix="front",
+            stream_idle_timeout=self.stream_idle_timeout,
             http_protocol_options={"enable_trailers": True},
             http_filters=[
                 {"name": "envoy.filters.http.ext_proc", "typed_config": picker},
@@ -163,7 +167,7 @@ class Fronts:
 
 @asynccontextmanager
 async def running_fronts(directory: Path, fronts: Sequence[Front]) -> AsyncIterator[Fronts]:
-    """Run model servers, pickers (three plaintext, TLS, TLS for certified clients) and an Envoy."""
+    """Run model servers, pickers (plaintext, one where requests wait, TLS, TLS for certified clients) and an Envoy."""
     async with AsyncExitStack() as stack:
         servers = ModelServers()
         await servers.start(stack)
@@ -178,6 +182,9 @@ async def running_fronts(directory: Path, fronts: Sequence[Front]) -> AsyncItera
             "leaving": ("--secure-serving=false",),
             "small": ("--secure-serving=false", "--body-limit", "1"),
             "tls": (),
+            "queueing": ("--secure-serving=false", "--config-text", FLOW),
+            "closing": ("--secure-serving=false", "--config-text", FLOW, "--drain-seconds", "1"),
+            "evicting": ("--secure-serving=false", "--config-text", EVICTING),
             "certified": ("--cert-path", str(directory / "picker"), "--client-ca-file", ca),
         }
         pickers = {name: await stack.enter_async_context(running_picker(source, *more)) for name, more in flags.items()}
@@ -185,6 +192,9 @@ async def running_fronts(directory: Path, fronts: Sequence[Front]) -> AsyncItera
             "plaintext": ("plaintext", {}),
             "leaving": ("leaving", {}),
             "small": ("small", {}),
+            "queueing": ("queueing", {}),
+            "closing": ("closing", {}),
+            "evicting": ("evicting", {}),
             "tls": ("tls", _tls_socket()),  # as gateways do by default: checks nothing
             "certified": ("certified", _tls_socket(ca, directory / "gateway")),
             "tls-asked-in-plaintext": ("tls", {}),

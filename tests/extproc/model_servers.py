@@ -20,7 +20,7 @@ class ModelServers:
         self.port = 0
         self.trailers_port = 0
         self.go_on = asyncio.Event()
-        """``/v1/paused`` sends the first event of its answer, then waits for this."""
+        """``/v1/paused`` sends the first event of its answer, then waits for this; ``/v1/silent`` waits before."""
         self.paused = asyncio.Event()
         """Set when it waits."""
         self._app = web.Application(client_max_size=1 << 30)
@@ -60,6 +60,8 @@ class ModelServers:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
+        if request.path == "/v1/silent":
+            await self.go_on.wait()
         assert request.transport is not None
         host, port, *_ = request.transport.get_extra_info("sockname")
         headers = {

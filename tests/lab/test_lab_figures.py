@@ -23,6 +23,7 @@ def outcome_of(
         ended=states,
         ttft=first,
         e2e=first + tpot * (output - 1),
+        held=np.where(states == COMPLETE, 0.0, np.nan),
         queue=first / 2,
         prompt=np.full(count, 100),
         output=np.full(count, output),
@@ -84,8 +85,30 @@ def test_nothing_answered_is_no_figure_and_no_error() -> None:
     assert found["refused"].value == 3.0
 
 
-def test_an_answer_of_one_token_has_no_time_between_tokens() -> None:
-    assert outcome_of([0.5], output=1).tpot.tolist() == [0.0]
+def test_an_answer_of_one_token_has_no_pace_and_lowers_nobodys() -> None:
+    outcome = outcome_of([0.5] * 10, tpot=0.04)
+    outcome.output[3:] = 1
+    outcome.e2e[3:] = outcome.ttft[3:]
+    assert np.isnan(outcome.tpot[3:]).all()
+    found = figures(outcome, Slo())
+    assert found["tpot_p50"].value == found["tpot_mean"].value == pytest.approx(0.04)
+    assert found["attained"].value == 1.0
+    assert Slo().held(outcome)
+    assert not Slo(tpot=0.03).held(outcome)  # three of three, not three of ten
+    assert figures(outcome, Slo(tpot=0.03))["attained"].value == pytest.approx(0.7)
+
+
+def test_answers_of_one_token_alone_keep_to_any_pace() -> None:
+    outcome = outcome_of([0.5] * 4, output=1)
+    assert Slo(tpot=0.001).held(outcome)
+    assert np.isnan(figures(outcome, Slo())["tpot_p90"].value)
+    assert not Slo(ttft=0.4).held(outcome)
+
+
+def test_a_request_of_one_token_that_was_refused_has_waited_for_ever() -> None:
+    outcome = outcome_of([0.5] * 4, output=1, ended=[COMPLETE, COMPLETE, REFUSED, REFUSED])
+    assert not Slo().held(outcome)
+    assert Slo().broken_by(outcome) == "2 of 4 unanswered"
 
 
 def test_imbalance_is_spread_by_mean() -> None:

@@ -15,7 +15,22 @@ def outcome_with(ttft: float) -> Outcome:
     zero = np.zeros(1, int)
     samples = Samples(np.zeros(0), *np.zeros((3, 0, 1)))
     return Outcome(
-        "p", "w", np.zeros(1), zero, zero + COMPLETE, one, one, one, zero, zero, zero, zero, zero, 1, samples
+        "p",
+        "w",
+        np.zeros(1),
+        zero,
+        zero + COMPLETE,
+        one,
+        one,
+        one * 0,
+        one,
+        zero,
+        zero + 1,
+        zero,
+        zero,
+        zero,
+        1,
+        samples,
     )
 
 
@@ -71,9 +86,10 @@ def outcome_of(times: Sequence[float], priorities: Sequence[int]) -> Outcome:
         ended=ended,
         ttft=ttft,
         e2e=ttft,
+        held=zero + 0.0,
         queue=ttft,
         prompt=zero,
-        output=zero,
+        output=zero + 1,
         cached=zero,
         priority=np.array(priorities),
         preempted=zero,

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from signalbox.lab.regenerate import TRACES, page_with, run
+from signalbox.lab import TraceRequest, Workload, server
+from signalbox.lab.regenerate import TRACES, bound_table, page_with, run
+from signalbox.lab.scenarios import Scenario
 from signalbox.lab.stage import configured
+
+RATES = {"least-cost": 1.5, "oracle": 2.0}
 
 PAGE = """\
 # Page
@@ -36,6 +41,37 @@ def test_a_place_without_a_table_is_an_error() -> None:
         page_with(PAGE, {"one": ""})
 
 
+def test_places_without_a_table_stay_where_only_some_are_made() -> None:
+    page = page_with(PAGE, {"two": "| other |\n"}, others_stay=True)
+    assert "old" in page
+    assert "| other |" in page
+
+
+def test_a_kind_of_tables_that_there_is_not_is_named(tmp_path: Path) -> None:
+    said: list[str] = []
+    for file, *_ in TRACES.values():
+        (tmp_path / file).write_text("")
+    (tmp_path / "lab.md").write_text(PAGE)
+    assert run(tmp_path, tmp_path / "lab.md", 1, said.append, only="fast") == 2
+    assert said == ["lab: there are no tables 'fast'; ONLY is one of published, what-if, traces, bound, speed"]
+
+
+def test_limits_stand_beside_what_was_borne_where_that_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Workload("w", tuple(TraceRequest(n / 2, 4000, 20) for n in range(40)))
+    one = Scenario("made", lambda variant: load, lambda seconds: (server("llama-3.1-8b-h100"),), 1.0)
+    monkeypatch.setattr("signalbox.lab.regenerate.scenarios", lambda traces: {"made": one})
+    alone = bound_table(tmp_path, tmp_path / "contest.json")["bound"].splitlines()
+    assert alone[0] == "| scenario | variant | nobody more than |"
+    assert [line.split(" | ")[:2] for line in alone[2:]] == [["| made", "4"], ["| made", "5"]]
+    results = [{"scenario": "made", "variant": 4, "policy": name, "rate": rate} for name, rate in RATES.items()]
+    (tmp_path / "contest.json").write_text(json.dumps(results))
+    table = bound_table(tmp_path, tmp_path / "contest.json")["bound"].splitlines()
+    assert table[2].split(" | ")[3:6] == ["1.50", "2.00", "0.750"]
+    assert table[3].split(" | ")[3:6] == ["-", "-", "-"]
+
+
 def test_missing_traces_are_named_before_anything_is_replayed(tmp_path: Path) -> None:
     said: list[str] = []
     page = tmp_path / "lab.md"
@@ -55,6 +91,6 @@ def test_the_pages_example_is_a_configuration() -> None:
 
 def test_every_place_of_the_page_has_its_table() -> None:
     page = (Path(__file__).parents[2] / "docs/lab.md").read_text()
-    made = {*TRACES, "37-capacity", "73-capacity", "what-if", "speed"}
+    made = {*TRACES, "37-capacity", "73-capacity", "what-if", "speed", "bound", "of-batch"}
     places = {line.split()[2] for line in page.splitlines() if line.startswith("<!-- lab: ")}
     assert places == made

@@ -14,7 +14,7 @@ from signalbox.engine import DEFAULT_PROFILE, PROFILES, EngineConfig
 from signalbox.lab import Contender, Scraping, Server, Stage, TraceRequest, Workload, configured, guide, replay
 from signalbox.lab.outcome import COMPLETE, REFUSED, TOO_LARGE, Outcome
 from signalbox.lab.policies import POLICIES
-from signalbox.lab.replay import SAMPLES
+from signalbox.lab.sampling import SAMPLES
 from signalbox.lab.workload import chain
 from signalbox.pool import Pool
 
@@ -52,7 +52,8 @@ def test_two_servers_by_hand(second_server: MakeServer, workload_of: MakeWorkloa
     assert outcome.ttft.tolist() == [1.0, 1.0, 3.0, 2.5]
     assert outcome.e2e.tolist() == [3.0, 2.0, 3.0, 3.5]
     assert outcome.queue.tolist() == [0.0, 0.0, 2.0, 0.5]
-    assert outcome.tpot.tolist() == [1.0, 1.0, 0.0, 1.0]
+    assert np.array_equal(outcome.tpot, [1.0, 1.0, np.nan, 1.0], equal_nan=True)
+    assert outcome.held.tolist() == [0.0] * 4
     assert outcome.seconds == 5.5
 
 

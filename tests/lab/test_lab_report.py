@@ -198,3 +198,9 @@ def test_of_many_servers_the_first_are_drawn(second_server: MakeServer, workload
     assert "The first 16 servers; 4 more are not drawn." in page
     assert "server-15" in page
     assert "server-16" not in page
+
+
+def test_the_wait_in_the_picker_is_drawn_where_somebody_waited(rehearsal: Rehearsal) -> None:
+    assert "Waiting in the picker" not in as_page(rehearsal)
+    rehearsal.results[0].outcome.held[0] = 2.5
+    assert "Waiting in the picker" in as_page(rehearsal)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signalbox.engine import PROFILES, Engine, EngineConfig, Request
 from signalbox.lab.scrapes import BEGIN, FAIL, READ, RECORD, Moment, ScrapeTimes, Scraping
+from signalbox.lab.servers import read
 
 SCRAPINGS = st.builds(
     Scraping,
@@ -94,6 +97,22 @@ def test_looking_often_tells_nothing_twice() -> None:
         ({"loss": 1.5}, "loss"),
     ],
 )
-def test_times_that_cannot_be_name_their_field(fields: dict[str, float], named: str) -> None:
+def test_times_that_cannot_be_name_their_field(fields: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         Scraping(**fields)
+
+
+def test_a_queue_is_told_as_of_now_or_as_of_the_batch_in_progress() -> None:
+    """One sequence at a time: the second request comes before the batch in progress begins, the third during it."""
+    engine = Engine(PROFILES["llama-3.1-8b-h100"], EngineConfig(1000, max_num_seqs=1))
+    for name in ("a", "b"):
+        engine.submit(Request(name, 500, 5), 0.0)
+    assert read(engine, of_batch=True).waiting == read(engine).waiting == 2
+    engine.step(0.0)
+    engine.submit(Request("c", 500, 5), 0.001)
+    assert read(engine).waiting == 2
+    assert read(engine, of_batch=True).waiting == 1
+    batch_end = engine.step(0.001).next_at
+    assert batch_end is not None
+    engine.step(batch_end)
+    assert read(engine, of_batch=True).waiting == 2

@@ -290,7 +290,57 @@ schedulingProfiles:
     view = made.view()
     assert [profile["profile"] for profile in view["profiles"]] == ["decode", "prefill"]
     assert view["stages"] == {"prefill": ["pod-0"]}
+    assert [(step["profile"], step["plugin"]) for step in view["steps"]] == [
+        (profile, plugin)
+        for profile in ("decode", "prefill")
+        for plugin in ("reachable", "queue-scorer", "max-score-picker")
+    ]
     assert table(view, 1)["pod-0"]["place"] == 0
+
+
+class TestProfilesOfSteps:
+    rows = np.arange(4)
+    decode, prefill = rows[:2], rows[3:]
+
+    def test_a_step_tells_its_profile_whether_that_picked_somebody_or_found_nobody(self) -> None:
+        steps = (
+            Step("lists-the-model", 4, 4),
+            Step("decode-filter", 4, 2, self.decode),
+            Step("picker", 2, 1, ends="decode", begun=1),
+            Step("picker", 2, 1, ends="decode", begun=1),
+            Step("prefill-filter", 4, 1, self.prefill),
+            Step("label", 1, 0, self.rows[:0], ends="prefill", begun=4),
+        )
+        told = [step["profile"] for step in told_steps(steps, self.rows, str)]
+        assert told == [None, "decode", "decode", "decode", "prefill", "prefill"]
+
+    def test_a_run_that_broke_off_has_no_name(self) -> None:
+        steps = (
+            Step("decode-filter", 4, 2, self.decode),
+            Step("handler", 4, 4),
+            Step("picker", 4, 1, ends="p", begun=2),
+        )
+        assert [step["profile"] for step in told_steps(steps, self.rows, str)] == [None, None, "p"]
+
+    def test_what_left_an_endpoint_out_of_one_profile_did_not_leave_it_out_of_another(self) -> None:
+        steps = (
+            Step("able", 4, 3, self.rows[1:]),
+            Step("decode-filter", 3, 1, self.rows[1:2]),
+            Step("picker", 1, 1, ends="decode", begun=1),
+            Step("prefill-filter", 3, 1, self.prefill),
+            Step("picker", 1, 1, ends="prefill", begun=3),
+        )
+        assert dropped_by(steps, self.rows, "decode") == {0: "able", 2: "decode-filter", 3: "decode-filter"}
+        assert dropped_by(steps, self.rows, "prefill") == {0: "able", 1: "prefill-filter", 2: "prefill-filter"}
+
+    def test_where_a_profile_began_again_what_came_before_left_nobody_out(self) -> None:
+        steps = (
+            Step("session", 4, 1, self.prefill),
+            Step("label", 1, 0, self.rows[:0]),
+            Step("begins again", 0, 4, self.rows),
+            Step("label", 4, 2, self.decode),
+        )
+        assert dropped_by(steps, self.rows) == {2: "label", 3: "label"}
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

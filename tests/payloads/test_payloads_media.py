@@ -64,6 +64,6 @@ def test_what_cannot_be_read_or_is_too_long_to_be_taken_apart_is_judged_by_its_b
 ) -> None:
     assert holds_media(Request("other", "", False, None, b'x "image_url" y', {}))
     assert not holds_media(Request("other", "", False, None, b"image_url", {}))
-    monkeypatch.setattr(media_module, "_LARGE", 10)
-    monkeypatch.setattr(media_module, "_MANY", 1)
+    monkeypatch.setattr(media_module, "LARGE", 10)
+    monkeypatch.setattr(media_module, "MANY", 1)
     assert found(said([{"type": "text", "text": "x", "image": None}]))

@@ -86,7 +86,9 @@ def test_several_target_ports_are_ranks(objects: Objects) -> None:
 def test_a_pod_may_name_a_port_of_its_own(objects: Objects, port: str, expected: int) -> None:
     pool = Pool("pool")
     pool.set_pool(objects.pool())
-    pool.put(objects.pod("a", "10.0.0.1", annotations={PORT_ANNOTATION: port}))
+    written = objects.pod("a", "10.0.0.1")
+    metadata = written.metadata.model_copy(update={"annotations": {PORT_ANNOTATION: port}})  # no parser saw it
+    pool.put(written.model_copy(update={"metadata": metadata}))
     assert [(endpoint.name, endpoint.port) for endpoint in pool.endpoints] == [("a", expected)]
 
 

@@ -63,6 +63,37 @@ def test_one_of_another_kind_is_refused() -> None:
     )
 
 
+def pod(port: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "p", "annotations": {"signalbox.dev/port": port}},
+        "spec": {"containers": [{"name": "c"}]},
+    }
+
+
+@pytest.mark.parametrize("value", ["1", "8000", "65535", "00080"])
+def test_a_port_is_taken(value: str) -> None:
+    assert accepted(pod(value))
+
+
+@pytest.mark.parametrize(
+    "value", ["", "0", "65536", "99999", "-1", "80.0", " 80", "80 ", "http", "٨٠", "1e3", "0x50", "8" * 400]
+)
+def test_what_is_no_port_is_refused_at_its_line(value: str) -> None:
+    assert problem_of(pod(value)) == (
+        f'f.yaml:13 document 1 Pod/p metadata.annotations["signalbox.dev/port"]: {value!r} is not a port;'
+        " write a number from 1 to 65535 in quotes, such as '8000'"
+    )
+
+
+def test_in_a_cluster_a_pod_serves_on_its_pools_port_instead() -> None:
+    found = read(pod("http"), Origin("pods"))
+    assert found.resource is not None
+    assert found.resource.metadata.annotations == {}
+    assert [problem.message for problem in found.problems] == ["'http' is not a port; left out"]
+
+
 def test_annotations_of_others_are_nobodys_business() -> None:
     assert accepted(model(**{"example.com/sticky-header": "bad header!", "plain": ""}))
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from signalbox.pool import Columns, Endpoint, Floats, Rows
 from signalbox.scheduling import Cycle
+from signalbox.scheduling.latency import Predictions
 from signalbox.scheduling.prefix.match import PrefixMatch
 
 PINNED = {"test-epp-endpoint-selection": "10.0.0.3:8000, 10.0.0.0, 10.0.0.2", "zone": "b"}
@@ -36,12 +37,19 @@ def cycles(draw: st.DrawFn) -> tuple[Cycle, Rows]:
     endpoints = {
         row: Endpoint(f"p{row}", "default", f"p{row}", f"10.0.0.{row}", 8000, row,
                       {"llm-d.ai/context-length-range": ranges[row % 5], "zone": "ab"[row % 2],
+                       "topology.kubernetes.io/rack": str(row // 3),
                        **({"llm-d.ai/role": roles[row % 4]} if row % 4 else {})})
         for row in range(count)
     }  # fmt: skip
     total = draw(st.integers(0, 20))
     blocks: Floats = np.minimum(rng.integers(0, 25, columns.size), total).astype(float)
     prefix = draw(st.sampled_from([None, PrefixMatch(blocks, total, 16, total * 16)]))
+    expected = Predictions(
+        "predicted-latency-producer",
+        0.0,
+        *[rng.random(columns.size) for _ in range(2)],
+        *[rng.integers(-2, 3, columns.size) / 2 for _ in range(2)],
+    )
     cycle = Cycle(
         "m",
         draw(st.integers(-1, 1)),
@@ -51,5 +59,9 @@ def cycles(draw: st.DrawFn) -> tuple[Cycle, Rows]:
         headers=draw(st.sampled_from([{}, {"zone": "a", "x-session-token": "ZGVmYXVsdC9wMA=="}, PINNED])),
         prompt_tokens=total * 16,
         prefix=prefix,
+        slo_ttft=draw(st.sampled_from([None, 0.5])),
+        media=draw(st.sampled_from([(), (1, 2, 3)])),
+        peer=draw(st.sampled_from([None, 0])),
+        predictions=draw(st.sampled_from([None, expected])),
     )
     return cycle, np.arange(count)

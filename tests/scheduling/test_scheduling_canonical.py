@@ -1,5 +1,4 @@
-"""The reference's well-lit-path configurations load and route, or are refused with the reason and load without what is
-not supported."""
+"""The reference's well-lit-path configurations load and route."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from signalbox.scheduling import InvalidPolicy, load_policy
+from signalbox.scheduling import load_policy
 
 HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 
@@ -22,14 +21,69 @@ def written(plugins: list[str], profiles: dict[str, list[tuple[str, float | None
 
 
 QUEUE, KV, PREFIX, COLD = "queue-scorer", "kv-cache-utilization-scorer", "prefix-cache-scorer", "no-hit-lru-scorer"
+PRECISE = "precise-prefix-cache-producer"
 BASELINE: list[tuple[str, float | None]] = [(QUEUE, 2), (KV, 2), (PREFIX, 3), (COLD, 2), ("max-score-picker", None)]
 TYPES = [f"type: {name}" for name in (QUEUE, KV, PREFIX, COLD, "max-score-picker", "active-request-scorer")]
 PD = [*TYPES, "type: decode-filter", "type: prefill-filter", "type: always-disagg-pd-decider",
+      "type: disagg-headers-handler",
       "type: disagg-profile-handler, parameters: {deciders: {prefill: always-disagg-pd-decider}}"]  # fmt: skip
 PREFILL: list[tuple[str, float | None]] = [("prefill-filter", None), (PREFIX, 3), (QUEUE, 2), (KV, 2)]
 
+PREDICTED = f"""\
+{HEAD}plugins:
+- type: queue-scorer
+- type: kv-cache-utilization-scorer
+- type: prefix-cache-scorer
+- type: metrics-data-source
+  parameters:
+    insecureSkipVerify: true
+    path: /metrics
+    scheme: http
+- type: core-metrics-extractor
+- type: predicted-latency-producer
+  parameters:
+    streamingMode: true
+- type: prefix-cache-affinity-filter
+  name: strict-affinity-filter
+  parameters:
+    affinityThreshold: 0.99
+- type: prefix-cache-affinity-filter
+  name: loose-affinity-filter
+  parameters:
+    affinityThreshold: 0.8
+- type: latency-scorer
+- type: weighted-random-picker
+- type: slo-headroom-tier-filter
+- type: latency-slo-admitter
+schedulingProfiles:
+- name: default
+  plugins:
+  - pluginRef: predicted-latency-producer
+  - pluginRef: strict-affinity-filter
+  - pluginRef: slo-headroom-tier-filter
+  - pluginRef: loose-affinity-filter
+  - pluginRef: latency-scorer
+  - pluginRef: weighted-random-picker
+"""
+"""As the reference's test has it."""
+
 ROUTED = {
     "optimized-baseline": written(TYPES, {"default": BASELINE}),
+    "precise-prefix": written(
+        [
+            "type: token-producer, parameters: {modelName: m, vllm: {url: 'http://localhost:8000'}}",
+            "type: endpoint-notification-source",
+            f"type: {PRECISE}, parameters: {{tokenProcessorConfig: {{blockSizeTokens: 16}}, speculativeIndexing: true,"
+            " kvEventsConfig: {topicFilter: kv@, discoverPods: true, podDiscoveryConfig: {socketPort: 5557}}}",
+            f"type: inflight-load-producer, parameters: {{prefixMatchInfoProducerName: {PRECISE}}}",
+            "type: active-request-scorer",
+            f"type: {KV}",
+            *[f"type: {name}, parameters: {{prefixMatchInfoProducerName: {PRECISE}}}" for name in (PREFIX, COLD)],
+        ],
+        {"default": [("active-request-scorer", 4), (KV, 2), (PREFIX, 2), (COLD, 2)]},
+        "dataLayer: {sources: [{pluginRef: endpoint-notification-source, extractors: [{pluginRef: "
+        f"{PRECISE}}}]}}]}}\n",
+    ),
     "tiered-prefix-cache-cpu": written(
         [
             *TYPES,
@@ -46,85 +100,39 @@ ROUTED = {
     "wide-ep-lws": written(
         PD, {"prefill": PREFILL, "decode": [("decode-filter", None), ("active-request-scorer", 2), (PREFIX, 1)]}
     ),
+    "predicted-latency-slo": PREDICTED,
     "payload-agnostic": written(
         ["type: passthrough-parser", "type: active-request-scorer", "type: session-affinity-scorer"],
         {"default": [("active-request-scorer", 1), ("session-affinity-scorer", 1)]},
         "requestHandler: {parsers: [{pluginRef: passthrough-parser}]}\n",
     ),
+    "flow-control": written(
+        [
+            *TYPES,
+            "type: concurrency-detector, parameters: {maxConcurrency: 132}",
+            "type: round-robin-fairness-policy",
+        ],
+        {"default": BASELINE},
+        "featureGates: [flowControl]\nflowControl:\n  maxBytes: 10Gi\n  maxRequests: 1k\n  defaultRequestTTL: 60s\n"
+        "  saturationDetector: {pluginRef: concurrency-detector}\n  priorityBands:\n"
+        "  - {priority: 100, maxRequests: 500, fairnessPolicyRef: round-robin-fairness-policy}\n"
+        "  - {priority: 0, maxRequests: 200, fairnessPolicyRef: round-robin-fairness-policy}\n"
+        "  - {priority: -10, maxRequests: 50, fairnessPolicyRef: round-robin-fairness-policy}\n",
+    ),
 }
 
 WEIGHTS: dict[str, dict[str, dict[str, float]]] = {
     "optimized-baseline": {"default": {QUEUE: 2, KV: 2, PREFIX: 3, COLD: 2}},
+    "precise-prefix": {"default": {"active-request-scorer": 4, KV: 2, PREFIX: 2, COLD: 2}},
     "tiered-prefix-cache-cpu": {"default": {QUEUE: 2, KV: 2, "gpu-prefix": 1, "cpu-prefix": 1}},
     "pd-disaggregation": {
         "prefill": {PREFIX: 3, QUEUE: 2, KV: 2},
         "decode": {"active-request-scorer": 2, PREFIX: 3},
     },
     "wide-ep-lws": {"prefill": {PREFIX: 3, QUEUE: 2, KV: 2}, "decode": {"active-request-scorer": 2, PREFIX: 1}},
+    "predicted-latency-slo": {"default": {"latency-scorer": 1}},
     "payload-agnostic": {"default": {"active-request-scorer": 1, "session-affinity-scorer": 1}},
-}
-
-BANDS = """  defaultPriorityBand: {fairnessPolicyRef: global-strict-fairness-policy}
-  priorityBands:
-  - {priority: 100, maxRequests: 500}
-  - {priority: 0, maxRequests: 200}
-  - {priority: -10, maxRequests: 50}
-"""
-NEAREST = {
-    "precise-prefix": written(TYPES, {"default": [("active-request-scorer", 4), (KV, 2), (PREFIX, 2), (COLD, 2)]}),
-    "flow-control": written(
-        [*TYPES, "type: concurrency-detector, parameters: {maxConcurrency: 132}"],
-        {"default": BASELINE},
-        "flowControl:\n  maxBytes: 10Gi\n  maxRequests: 1k\n  defaultRequestTTL: 60s\n"
-        f"  saturationDetector: {{pluginRef: concurrency-detector}}\n{BANDS}",
-    ),
-    "predicted-latency-slo": written(
-        [
-            "type: prefix-cache-affinity-filter, name: strict, parameters: {affinityThreshold: 0.99}",
-            "type: prefix-cache-affinity-filter, name: loose, parameters: {affinityThreshold: 0.8}",
-            "type: least-cost-scorer",
-            "type: weighted-random-picker",
-        ],
-        {"default": [("strict", None), ("loose", None), ("least-cost-scorer", 1), ("weighted-random-picker", None)]},
-    ),
-}
-"""Those that are refused, without what is not supported."""
-
-REFUSED = {
-    "precise-prefix": (
-        written([*TYPES, "type: precise-prefix-cache-scorer"], {"default": [("precise-prefix-cache-scorer", 2)]}),
-        "'precise-prefix-cache-scorer' is not supported: it needs the KV-cache events of the servers and a tokenizer"
-        " service",
-    ),
-    "flow-control": (
-        written(
-            [
-                *TYPES,
-                "type: concurrency-detector, parameters: {maxConcurrency: 132}",
-                "type: round-robin-fairness-policy",
-            ],
-            {"default": BASELINE},
-            "featureGates: [flowControl]\nflowControl:\n  maxBytes: 10Gi\n  maxRequests: 1k\n  defaultRequestTTL: 60s\n"
-            "  saturationDetector: {pluginRef: concurrency-detector}\n  defaultPriorityBand: {fairnessPolicyRef:"
-            " round-robin-fairness-policy}\n  priorityBands:\n  - {priority: 100, maxRequests: 500}\n"
-            "  - {priority: 0, maxRequests: 200}\n  - {priority: -10, maxRequests: 50}\n",
-        ),
-        "flowControl is not supported: requests do not queue in the picker",
-    ),
-    "predicted-latency-slo": (
-        written(
-            [
-                "type: prefix-cache-affinity-filter, name: strict, parameters: {affinityThreshold: 0.99}",
-                "type: slo-headroom-tier-filter",
-                "type: prefix-cache-affinity-filter, name: loose, parameters: {affinityThreshold: 0.8}",
-                "type: latency-scorer",
-                "type: weighted-random-picker",
-                "type: latency-slo-admitter",
-            ],
-            {"default": [("strict", None), ("slo-headroom-tier-filter", None), ("loose", None), ("latency-scorer", 1)]},
-        ),
-        "it needs the latency predictor, a service of its own",
-    ),
+    "flow-control": {"default": {QUEUE: 2, KV: 2, PREFIX: 3, COLD: 2}},
 }
 
 
@@ -138,14 +146,6 @@ def test_it_loads_and_routes(world: Any, name: str) -> None:
     assert decision.rows[0] == (0 if roles else 1)
     assert ("x-prefiller-host-port" in decision.headers) is bool(roles)
     assert not policy.faults
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_it_is_refused_with_the_reason(name: str) -> None:
-    text, reason = REFUSED[name]
-    with pytest.raises(InvalidPolicy) as caught:
-        load_policy(text, name=f"{name}.yaml")
-    assert reason in str(caught.value)
 
 
 def test_a_second_prefix_index_is_not_passed_off_as_one() -> None:
@@ -162,24 +162,25 @@ def test_it_has_exactly_the_stated_scorers_and_weights(name: str) -> None:
     }
     assert found == WEIGHTS[name]
     assert policy.handler.type == ("disagg-profile-handler" if len(found) > 1 else "single-profile-handler")
-    assert policy.detector.type == "utilization-detector"
+    queues = name == "flow-control"
+    assert policy.detector.type == ("concurrency-detector" if queues else "utilization-detector")
+    assert (policy.flow is not None) is queues
     assert (policy.prefix is None) is (name == "payload-agnostic"), "prompts are looked up where a scorer asks"
 
 
-@pytest.mark.parametrize("name", NEAREST)
-def test_without_what_is_not_supported_it_loads_and_routes(world: Any, name: str) -> None:
-    policy = load_policy(NEAREST[name], name=f"{name}.yaml")
-    state = world(2, waiting=[3, 0], inflight=[3, 0], inflight_mark=[3, 0])
-    decision = policy.schedule(state.cycle(prefix=state.prefix([], total=4), prompt_tokens=64), state.rows)
-    assert decision is not None
-    assert decision.rows
-    assert not policy.faults
-    if name == "flow-control":
-        assert policy.detector.type == "concurrency-detector"
-        assert any("flowControl" in note and "requests do not queue" in note for note in policy.notes)
+def test_flow_control_has_the_bands_and_limits_it_states() -> None:
+    flow = load_policy(ROUTED["flow-control"], name="flow-control.yaml").flow
+    assert flow is not None
+    assert (flow.max_bytes, flow.max_requests, flow.ttl, flow.no_endpoint_ttl) == (10 * 2**30, 1000, 60.0, 60.0)
+    assert {priority: (band.max_requests, band.max_bytes) for priority, band in flow.bands.items()} == {
+        100: (500, 10**9),
+        0: (200, 10**9),
+        -10: (50, 10**9),
+    }
+    assert {band.fairness.type for band in flow.bands.values()} == {"round-robin-fairness-policy"}
+    assert flow.usage_limit.type == "static-usage-limit-policy"
 
 
 def test_every_canonical_configuration_is_here() -> None:
     assert ROUTED.keys() == WEIGHTS.keys()
-    assert REFUSED.keys() == NEAREST.keys()
-    assert len(ROUTED) + len(REFUSED) == 8
+    assert len(ROUTED) == 8

@@ -138,7 +138,6 @@ def test_what_has_no_effect_is_said() -> None:
         """.replace("[{pluginRef: max-score-picker, weight: 1}]", "[]")
     )
     assert [note.partition(":")[0] for note in policy.notes] == [
-        "featureGates[0]",
         "featureGates[1]",
         "plugins[0]",
         "plugins[2]",
@@ -190,6 +189,36 @@ def test_all_problems_are_told_at_once_in_order_of_lines() -> None:
 )
 def test_other_documents_are_refused(head: str, expected: str) -> None:
     assert problems("", head)[0].startswith(expected)
+
+
+def test_a_data_layer_as_the_reference_has_it_is_accepted_and_what_does_nothing_is_told() -> None:
+    policy = load(
+        """
+        plugins:
+        - {type: metrics-data-source, parameters: {scheme: http, path: /metrics, insecureSkipVerify: true}}
+        - {type: models-data-source, parameters: {scheme: http, path: /v1/models, insecureSkipVerify: true}}
+        - {type: k8s-notification-source, parameters: {group: "", version: v1, kind: Pod}}
+        - {type: models-data-extractor}
+        - {type: topology-extractor}
+        dataLayer:
+          sources:
+          - {pluginRef: metrics-data-source, extractors: [{pluginRef: core-metrics-extractor}]}
+          - {pluginRef: models-data-source, extractors: [{pluginRef: models-data-extractor}]}
+          - {pluginRef: k8s-notification-source, extractors: [{pluginRef: topology-extractor}]}
+        """
+    )
+    assert [note.partition(": ")[2] for note in policy.notes] == [
+        "metrics-data-source: metrics are polled as the picker's flags say",
+        "models-data-source: servers are asked for their models wherever that matters",
+        "k8s-notification-source: has no effect: what is needed of Kubernetes is watched anyway",
+    ]
+
+
+def test_an_extractor_is_no_data_source() -> None:
+    (found,) = problems(
+        "plugins: [{type: topology-extractor}]\ndataLayer: {sources: [{pluginRef: topology-extractor}]}"
+    )
+    assert "'topology-extractor' is not a data source" in found
 
 
 json_like = st.recursive(

@@ -10,17 +10,47 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.pool import Columns, Floats, Pool, Readings, Rows, few
+from signalbox.pool import Columns, Endpoint, Floats, Pool, Readings, Rows, few
 from signalbox.scheduling import Cycle, Decision, Profile, Step
-from signalbox.scheduling.filters import HasCapacity, LeastKVCache, LeastQueuing, LoRAAffinity, LowQueue, Reachable
+from signalbox.scheduling.filters import (
+    DecodeFilter,
+    HasCapacity,
+    LabelSelectorFilter,
+    LeastKVCache,
+    LeastQueuing,
+    LoRAAffinity,
+    LowQueue,
+    PrefillFilter,
+    PrefixCacheAffinityFilter,
+    Reachable,
+    SessionAffinityFilter,
+)
+from signalbox.scheduling.filters.label_selector import LabelSelectorParameters
+from signalbox.scheduling.filters.prefix_cache_affinity import PrefixCacheAffinityParameters
 from signalbox.scheduling.framework import FEW, FewFilter, FewScorer, Ranking
 from signalbox.scheduling.guide import GuideThresholds, guide_tree
-from signalbox.scheduling.pickers import MaxScorePicker, RandomPicker
+from signalbox.scheduling.pickers import MaxScorePicker, RandomPicker, WeightedRandomPicker
 from signalbox.scheduling.plugin import Parameters, PickerPlugin
 from signalbox.scheduling.prefix.match import PrefixMatch
 from signalbox.scheduling.runs import ArrayRun, ListRun
-from signalbox.scheduling.scorers import KVCacheUtilizationScorer, PrefixCacheScorer, QueueScorer
+from signalbox.scheduling.scorers import (
+    ActiveRequestScorer,
+    HeaderLabelAffinityScorer,
+    KVCacheUtilizationScorer,
+    LoadAwareScorer,
+    LoRAAffinityScorer,
+    NoHitLRUScorer,
+    PrefixCacheScorer,
+    QueueScorer,
+    RunningRequestsScorer,
+    SessionAffinityScorer,
+    TokenLoadScorer,
+)
+from signalbox.scheduling.scorers.active_request import ActiveRequestParameters
+from signalbox.scheduling.scorers.header_label_affinity import HeaderLabelAffinityParameters
+from signalbox.scheduling.scorers.load_aware import LoadAwareParameters
 from signalbox.scheduling.scorers.prefix_cache import PrefixCacheParameters
+from signalbox.scheduling.scorers.token_load import TokenLoadParameters
 
 THRESHOLDS = GuideThresholds(kv_cache=0.5, queue=2, queue_lora=3, lora_affinity=0.5)
 FILTERS: dict[str, FewFilter] = {
@@ -31,11 +61,32 @@ FILTERS: dict[str, FewFilter] = {
     "least-kv-cache": LeastKVCache(),
     "lora-affinity": LoRAAffinity(0.5),
     "guide": guide_tree(THRESHOLDS),
+    "label-selector-filter": LabelSelectorFilter(LabelSelectorParameters(match_labels={"zone": "a"})),
+    "decode-filter": DecodeFilter(),
+    "prefill-filter": PrefillFilter(),
+    "session-affinity-filter": SessionAffinityFilter(),
+    "prefix-cache-affinity-filter": PrefixCacheAffinityFilter(),
+    "impatient": PrefixCacheAffinityFilter(
+        PrefixCacheAffinityParameters(
+            affinity_threshold=0.3, exploration_probability=0.5, max_ttft_penalty_ms=500.0, peak_prefill_throughput=20.0
+        )
+    ),
 }
 SCORERS: dict[str, FewScorer] = {
     "queue-scorer": QueueScorer(),
     "kv-cache-utilization-scorer": KVCacheUtilizationScorer(),
     "prefix-cache-scorer": PrefixCacheScorer(),
+    "lora-affinity-scorer": LoRAAffinityScorer(),
+    "session-affinity-scorer": SessionAffinityScorer(),
+    "header-label-affinity-scorer": HeaderLabelAffinityScorer(
+        HeaderLabelAffinityParameters(header_name="Zone", label_key="zone")
+    ),
+    "no-hit-lru-scorer": NoHitLRUScorer(),
+    "active-request-scorer": ActiveRequestScorer(),
+    "active-request-scorer, idle": ActiveRequestScorer(ActiveRequestParameters(idle_threshold=2, max_busy_score=0.7)),
+    "token-load-scorer": TokenLoadScorer(TokenLoadParameters(queue_threshold_tokens=300)),
+    "running-requests-size-scorer": RunningRequestsScorer(),
+    "load-aware-scorer": LoadAwareScorer(LoadAwareParameters(threshold=7)),
     "long prefixes": PrefixCacheScorer(PrefixCacheParameters(match_length_weight=0.3, match_length_scale_tokens=100)),
 }
 
@@ -47,7 +98,8 @@ def moments(draw: st.DrawFn) -> tuple[Cycle, Rows]:
     while columns.size < draw(st.sampled_from([8, FEW])):
         columns.grow()
     dice = np.random.default_rng(draw(st.integers(0, 10_000)))
-    for name in ("waiting", "inflight", "inflight_mark", "lora_max", "kv_tokens", "kv_mark", "running"):
+    counts = ("waiting", "inflight", "inflight_mark", "lora_max", "kv_tokens", "kv_mark", "running", "inflight_tokens")
+    for name in counts:
         getattr(columns, name)[:] = dice.integers(0, draw(st.sampled_from([1, 4, 40])), columns.size)
     columns.kv_usage[:] = dice.random(columns.size) * draw(st.sampled_from([0.0, 0.4, 1.3]))
     columns.kv_per_token[:] = dice.random(columns.size) * draw(st.sampled_from([0.0, 0.1]))
@@ -57,6 +109,17 @@ def moments(draw: st.DrawFn) -> tuple[Cycle, Rows]:
     for row in range(columns.size):
         columns.set_unseen(row, float(dice.integers(0, 3)) if draw(st.booleans()) else 0.0)
         columns.set_adapters(row, frozenset(["m", "x", "y"][: int(dice.integers(0, 3))] if dice.random() < 0.5 else []))
+    if draw(st.booleans()):
+        columns.set_names(columns.loaded, int(dice.integers(0, columns.size)), frozenset(["m"]))
+        columns.loaded_adapters = frozenset(["m"])
+    roles = ["decode", "prefill", "both"]
+    endpoints = {
+        row: Endpoint(f"p{row}", "default", f"p{row}", f"10.0.0.{row}", 8000, row,
+                      {"zone": "ab"[int(dice.integers(0, 2))],
+                       **({"llm-d.ai/role": roles[row % 3]} if row % 4 else {})})
+        for row in range(columns.size)
+    }  # fmt: skip
+    headers = [{}, {"zone": "a"}, {"zone": "z", "x-session-token": "ZGVmYXVsdC9wMw=="}, {"x-session-token": "?"}]
     kept = draw(st.sets(st.integers(0, columns.size - 1), min_size=1))
     total = draw(st.integers(0, 12))
     held: Floats = np.minimum(dice.integers(0, 15, columns.size), total).astype(float)
@@ -65,6 +128,9 @@ def moments(draw: st.DrawFn) -> tuple[Cycle, Rows]:
         draw(st.integers(-1, 1)),
         columns,
         random.Random(0),
+        endpoints=endpoints,
+        headers=draw(st.sampled_from(headers)),
+        prompt_tokens=total * 16,
         prefix=draw(st.sampled_from([None, PrefixMatch(held, total, 16, total * 16)])),
     )
     return cycle, np.array(sorted(kept), np.intp)
@@ -94,12 +160,25 @@ def test_a_scorer_says_the_same_of_a_list(name: str, moment: tuple[Cycle, Rows])
     assert SCORERS[name].score_few(cycle, rows.tolist()) == SCORERS[name].score(cycle, rows).tolist()
 
 
+@pytest.mark.parametrize("picker", [MaxScorePicker(), RandomPicker()])
 @given(moment=moments(), level=st.booleans(), limit=st.integers(1, 4))
-def test_the_picker_picks_the_same_of_a_list(moment: tuple[Cycle, Rows], level: bool, limit: int) -> None:
+def test_a_picker_picks_the_same_of_a_list(
+    picker: MaxScorePicker | RandomPicker, moment: tuple[Cycle, Rows], level: bool, limit: int
+) -> None:
     cycle, rows = moment
     scores = np.random.default_rng(len(rows)).integers(0, 1 if level else 3, len(rows)) / 2
-    picked = twice(cycle, MaxScorePicker().pick, rows, scores, limit).tolist()
-    assert twice(cycle, MaxScorePicker().pick_few, rows.tolist(), scores.tolist(), limit)[:limit] == picked
+    picked = twice(cycle, picker.pick, rows, scores, limit).tolist()
+    assert twice(cycle, picker.pick_few, rows.tolist(), scores.tolist(), limit)[:limit] == picked
+
+
+@given(moment=moments(), chosen=st.lists(st.integers(0, 7), min_size=1, max_size=12))
+def test_turns_for_cold_prompts_are_the_same_of_a_list(moment: tuple[Cycle, Rows], chosen: list[int]) -> None:
+    cycle, rows = moment
+    cycle.prefix = PrefixMatch(np.zeros(cycle.columns.size), 3, 16, 48)
+    scorer = NoHitLRUScorer()
+    for row in chosen:
+        scorer.routed(cycle, Decision((row,), ()))
+        assert scorer.score_few(cycle, rows.tolist()) == scorer.score(cycle, rows).tolist()
 
 
 def told(decision: Decision | None) -> Any:
@@ -164,7 +243,7 @@ class Asked(PickerPlugin[Parameters]):
 class TestWhichWay:
     def test_a_profile_with_one_plugin_that_takes_arrays_alone_runs_over_arrays(self) -> None:
         assert ListRun.possible(Profile((Reachable(),), (), MaxScorePicker()))
-        assert not ListRun.possible(Profile((Reachable(),), (), RandomPicker()))
+        assert not ListRun.possible(Profile((Reachable(),), (), WeightedRandomPicker()))
 
     def test_a_method_replaced_in_a_subclass_is_not_passed_over(self, world: Any) -> None:
         profile = Profile((), ((Longest(), 1.0),), MaxScorePicker(), endpoints=1)

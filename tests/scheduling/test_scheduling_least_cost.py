@@ -67,7 +67,7 @@ def test_a_prompt_nobody_looked_up_is_all_uncached(world: Any) -> None:
 
 
 def test_a_score_is_the_part_of_its_cost_that_the_best_one_costs(world: Any) -> None:
-    state = world(2, prefill_tokens=[0, 3000])
+    state = world(2, prefill_tokens=[0, 6000])
     scorer = LeastCostScorer()
     cycle = state.cycle(prompt_tokens=3000)
     low, high = scorer.costs(cycle, state.rows)
@@ -115,6 +115,15 @@ def test_a_full_cache_costs_the_wait_for_room(world: Any) -> None:
     for row in (0, 1):
         state.columns.set_capacity(row, 16, 625)  # 10,000 tokens
     assert best(LeastCostScorer(), state.cycle(prompt_tokens=3000), state) == 1
+
+
+def test_the_first_answer_of_an_endpoint_does_not_draw_the_next_prompts(world: Any) -> None:
+    """What its luck says against a queue of the others' is a tenth of it."""
+    state = world(2, inflight=[10, 10], decoding=[10, 10], prefill_tokens=[2000, 0])
+    scorer = LeastCostScorer()
+    ended(scorer, state, 1, token_seconds=0.03)
+    ended(scorer, state, 0, token_seconds=0.005, count=1)
+    assert best(scorer, state.cycle(prompt_tokens=2000), state) == 1
 
 
 def test_an_adapter_goes_where_it_is(world: Any) -> None:

@@ -28,7 +28,7 @@ def outlook(**columns: Any) -> Outlook:
         "stall": [0.0, 0.0],
     }
     arrays = {name: np.array(columns.get(name, values), float) for name, values in usual.items()}
-    return Outlook(**arrays, arrivals=columns.get("arrivals", 0.0), answer_tokens=100.0)
+    return Outlook(**arrays, answer_tokens=100.0)
 
 
 def test_on_an_idle_endpoint_it_is_the_prefill_of_what_is_not_cached() -> None:
@@ -46,9 +46,9 @@ def test_a_stall_counts_for_every_request_there() -> None:
     assert seconds(crowded, Weights(later=0.0, decode=0.0, crowding=3.0)) == pytest.approx([0.1 + 1.5, 0.1 + 0.3])
 
 
-def test_a_prefill_delays_whoever_comes_before_the_queue_is_empty() -> None:
-    found = seconds(outlook(ahead=[3000, 0], arrivals=5.0), Weights(later=2.0, decode=0.0, crowding=0.0))
-    assert found == pytest.approx([0.3 + 0.1 * (1 + 2 * 5 * 0.35), 0.1 * (1 + 2 * 5 * 0.05)])
+def test_a_prefill_counts_again_for_those_to_come_and_what_is_ahead_does_not() -> None:
+    found = seconds(outlook(ahead=[3000, 0], uncached=[250, 1000]), Weights(later=2.0, decode=0.0, crowding=0.0))
+    assert found == pytest.approx([0.3 + 0.025 * 3, 0.1 * 3])
 
 
 def test_neighbours_make_every_token_of_the_answer_slower() -> None:
@@ -98,9 +98,7 @@ def test_what_fits_the_cache_waits_for_nothing_and_what_does_not_waits_for_other
 def test_more_of_anything_never_costs_less(rows: list[tuple[float, ...]], name: str, more: float) -> None:
     columns = dict(zip(("uncached", "ahead", "requests", "context"), np.array(rows).T, strict=True))
     speed = np.full(len(rows), 1e-4)
-    before = Outlook(
-        **columns, seconds_per_token=speed, stall=np.full(len(rows), 0.1), arrivals=3.0, answer_tokens=100.0
-    )
+    before = Outlook(**columns, seconds_per_token=speed, stall=np.full(len(rows), 0.1), answer_tokens=100.0)
     after = msgspec.structs.replace(before, **{name: getattr(before, name) + more})
     weights = Weights(later=0.5, decode=0.3, crowding=1.5)
     assert (seconds(after, weights) >= seconds(before, weights)).all()

@@ -79,3 +79,33 @@ def test_a_single_candidate_and_a_growing_pool(world: Any) -> None:
     cycle = large.cycle(prefix=large.prefix([], total=1))
     route(plugin, cycle, 29)
     assert plugin.score(cycle, large.rows)[29] == 0
+
+
+def test_a_fallback_that_served_takes_the_place_of_the_first_choice(world: Any) -> None:
+    state = world(4)
+    plugin = NoHitLRUScorer()
+    for row in (2, 3):
+        route(plugin, state.cycle(prefix=state.prefix([], total=3)), row)
+    cycle = state.cycle(prefix=state.prefix([], total=3))
+    route(plugin, cycle, 2, 0)
+    plugin.moved(cycle, Decision((2, 0), ()), 0)
+    assert plugin.score(cycle, state.rows) == pytest.approx([0, 1, 2 / 3, 1 / 3])
+
+
+def test_a_first_choice_that_got_another_cold_prompt_since_keeps_its_place(world: Any) -> None:
+    state = world(3)
+    plugin = NoHitLRUScorer()
+    cycle, later = (state.cycle(prefix=state.prefix([], total=3)) for _ in range(2))
+    route(plugin, cycle, 1, 0)
+    route(plugin, later, 1)
+    plugin.moved(cycle, Decision((1, 0), ()), 0)
+    assert plugin.score(cycle, state.rows) == pytest.approx([0, 0.5, 1])
+
+
+def test_a_warm_prompt_that_moves_changes_no_place(world: Any) -> None:
+    state = world(2)
+    plugin = NoHitLRUScorer()
+    warm, cold = state.cycle(prefix=state.prefix([1], total=3)), state.cycle(prefix=state.prefix([], total=3))
+    route(plugin, warm, 0, 1)
+    plugin.moved(warm, Decision((0, 1), ()), 1)
+    assert plugin.score(cold, state.rows) == pytest.approx([1, 0])

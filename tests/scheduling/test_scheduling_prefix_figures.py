@@ -43,6 +43,12 @@ def test_each_prompt_and_each_number_of_endpoints_has_its_figures() -> None:
     assert [row["prompt"] for row in cells(figures.prompt_table(rng))] == ["1 KB", "3 KB"]
 
 
+def test_the_memory_of_what_is_remembered_grows_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(figures.SIZES, "100 KB", 100_000)
+    small, large = (float(cells(figures.remembered_table(count))[0]["MB"]) for count in (64, 256))
+    assert 0 < 2 * small < large
+
+
 def test_memory_is_measured_and_close_to_what_the_index_reports() -> None:
     first, second = cells(figures.memory_table(count=5_000))
     assert float(first["reported by the index"]) == pytest.approx(float(first["measured"]), rel=0.35)

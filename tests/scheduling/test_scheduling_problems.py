@@ -26,9 +26,9 @@ plugins:
    package
 %
 plugins:
-- type: latency-scorer
-=> epp.yaml:4 plugins[0].type: 'latency-scorer' is not supported: it needs the latency predictor, a service of its
-   own that is trained beside the picker; remove it and what refers to it
+- type: burst-prefix-cache-producer
+=> epp.yaml:4 plugins[0].type: 'burst-prefix-cache-producer' is not supported: requests are not held back to be grouped;
+   remove it and what refers to it
 %
 plugins:
 - type: queue-scorer
@@ -56,9 +56,33 @@ plugins:
 %
 plugins:
 - type: prefix-cache-affinity-filter
-  parameters: {ttftSource: latencyPredictor}
-=> epp.yaml:5 plugins[0].parameters.ttftSource: must be prefillThroughput, got the string 'latencyPredictor'; write
-   prefillThroughput
+  parameters: {ttftSource: guess}
+=> epp.yaml:5 plugins[0].parameters.ttftSource: must be one of prefillThroughput, latencyPredictor, got the string
+   'guess'; use one of them
+%
+plugins:
+- type: latency-scorer
+  parameters: {latencyPredictionInfoProducerName: mine}
+=> epp.yaml:5 plugins[0].parameters.latencyPredictionInfoProducerName: 'mine' is not a plugin of type
+   predicted-latency-producer; use one of predicted-latency-producer
+%
+plugins:
+- name: predicted-latency-producer
+  type: queue-scorer
+- type: latency-slo-admitter
+=> epp.yaml:6 plugins[1].parameters.latencyPredictionInfoProducerName: there is no plugin of type
+   predicted-latency-producer; add one to plugins and name it here
+%
+plugins:
+- type: session-id-producer
+  parameters: {headerName: x-a, cookieName: b}
+=> epp.yaml:5 plugins[0].parameters.cookieName: cannot be given beside headerName; keep one of the two
+%
+plugins:
+- type: topology-affinity-filter
+  parameters: {peerTopologyHeader: x-peer-topology}
+=> epp.yaml:5 plugins[0].parameters.peerTopologyHeader: is not supported: nobody here writes or reads the place of an
+   endpoint in a header; remove it
 %
 plugins:
 - type: prefix-cache-scorer
@@ -75,9 +99,8 @@ plugins:
 %
 plugins:
 - type: token-producer
-  parameters: {vllm: {url: http://x}}
-=> epp.yaml:5 plugins[0].parameters.vllm: is not supported: prompts are measured by estimate, no tokenizer service
-   is asked; remove it
+  parameters: {vllm: {url: "ftp://x"}}
+=> epp.yaml:5 plugins[0].parameters.vllm.url: 'ftp://x' is not allowed here; write a URL
 %
 plugins:
 - type: utilization-detector
@@ -87,10 +110,6 @@ plugins:
 %
 featureGates: [flowcontrol]
 => epp.yaml:3 featureGates[0]: 'flowcontrol' is not a known feature gate; did you mean 'flowControl'?
-%
-featureGates: [flowControl]
-=> epp.yaml:3 featureGates[0]: flowControl is not supported: requests do not queue in the picker: they are routed or
-   refused at once; remove it or write flowControl=false
 %
 featureGates: [dataLayer=maybe]
 => epp.yaml:3 featureGates[0]: 'maybe' is neither true nor false; write dataLayer=true or dataLayer=false

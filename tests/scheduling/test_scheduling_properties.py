@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from tests.scheduling.states import cycles
 
 from signalbox.pool import Columns, Rows
-from signalbox.scheduling import Cycle, Decision, DetectorPlugin, Filter, Policy, load_policy
+from signalbox.scheduling import AdmitterPlugin, Cycle, Decision, DetectorPlugin, Filter, Policy, load_policy
+from signalbox.scheduling.headers import check_headers
 from signalbox.scheduling.pickers import MaxScorePicker
-from signalbox.scheduling.plugin import PickerPlugin, Plugin, ScorerPlugin
+from signalbox.scheduling.plugin import PickerPlugin, Plugin, ProducerPlugin, ScorerPlugin
 from signalbox.scheduling.registry import BUILTIN
 
 State = tuple[Cycle, Rows]
@@ -31,6 +32,15 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "label-selector-filter": {"matchLabels": {"zone": "a"}},
     "utilization-filter": {"conditions": [{"metric": "waiting-queue", "maxValue": 3}]},
     "context-length-aware": {"enableFiltering": True},
+    "disaggregatedset-rollout-screener": {
+        "scope": {"labelSelector": "zone=a"},
+        "revisionGating": {
+            "mode": "max-role",
+            "requireRoles": {"values": ["0", "1"]},
+            "revisionLabelKey": "zone",
+            "roleLabelKey": "topology.kubernetes.io/rack",
+        },
+    },
 }
 """For types that need some, or do more with them."""
 
@@ -49,8 +59,10 @@ around them."""
 
 
 def made(name: str) -> Plugin[Any]:
-    plugin = BUILTIN[name]
-    return plugin(plugin.parameter_model.model_validate(PARAMETERS.get(name, {}), by_alias=True, by_name=False))
+    kind = BUILTIN[name]
+    plugin = kind(kind.parameter_model.model_validate(PARAMETERS.get(name, {}), by_alias=True, by_name=False))
+    plugin.connect({type: BUILTIN[type]() for type in plugin.needs()})
+    return plugin
 
 
 def of_role(*roles: str) -> list[str]:
@@ -91,7 +103,7 @@ def snapshot(columns: Columns) -> dict[str, Any]:
     return {name: getattr(columns, name).copy() for name in Columns._NUMERIC}
 
 
-@pytest.mark.parametrize("name", KEEPING)
+@pytest.mark.parametrize("name", [*KEEPING, *of_role("screener")])
 @given(state=cycles())
 def test_a_filter_keeps_some_of_its_rows_and_writes_nowhere(name: str, state: State) -> None:
     cycle, rows = state
@@ -143,6 +155,37 @@ def made_scores(scorer: ScorerPlugin[Any], cycle: Cycle, rows: Rows) -> list[flo
     assert (scores >= 0).all()
     assert (scores <= 1).all()
     return list(scores.tolist())
+
+
+@pytest.mark.parametrize("name", of_role("admitter"))
+@given(state=cycles())
+def test_an_admitter_lets_in_or_says_why_and_writes_nowhere(name: str, state: State) -> None:
+    cycle, rows = state
+    admitter = made(name)
+    assert isinstance(admitter, AdmitterPlugin)
+    before = snapshot(cycle.columns)
+    why = admitter.admit(cycle, rows)
+    assert why is None or len(why) > 20
+    for column, values in before.items():
+        assert (getattr(cycle.columns, column) == values).all(), f"{column} was written to"
+
+
+@pytest.mark.parametrize("name", of_role("producer"))
+@given(state=cycles())
+def test_what_a_producer_notes_and_sends_along_can_be_used(name: str, state: State) -> None:
+    cycle, rows = state
+    producer = made(name)
+    assert isinstance(producer, ProducerPlugin)
+    before = snapshot(cycle.columns)
+    producer.produce(cycle)
+    assert cycle.session is None or cycle.session
+    decision = Decision(tuple(rows.tolist()), ())
+    producer.routed(cycle, decision)
+    check_headers(name, producer.request_headers(cycle, decision))
+    producer.moved(cycle, decision, int(rows[-1]))
+    producer.left(cycle.endpoints[0])
+    for column, values in before.items():
+        assert (getattr(cycle.columns, column) == values).all(), f"{column} was written to"
 
 
 @pytest.mark.parametrize("name", of_role("detector"))
@@ -208,7 +251,7 @@ def test_no_decision_names_an_endpoint_that_a_filter_left_out(state: State, filt
     alone = [set(cast(Filter, made(name)).keep(cycle, rows).tolist()) for name in binding]
     allowed = set(rows.tolist()).intersection(*alone)
     if decision is None:
-        assert not cycle.steps[-1].after, "there is somebody to choose"
+        assert not allowed, "there is somebody to choose"
         return
     assert set(decision.rows) <= allowed, "not even as a fallback"
     steps = [step for step in decision.steps if step.rows is not None]

@@ -63,7 +63,7 @@ def test_a_configuration_can_be_loaded_with_every_type_that_needs_no_parameters(
     simple = [
         name
         for name, plugin in BUILTIN.items()
-        if plugin.role in ("scorer", "filter", "decider", "detector")
+        if plugin.role in ("scorer", "filter", "decider", "detector", "producer", "admitter")
         and not any(info.is_required() for info in plugin.parameter_model.model_fields.values())
     ]
     listed = ", ".join(f"{{type: {name}}}" for name in [*simple, *ACCEPTED])

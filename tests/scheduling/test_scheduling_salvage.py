@@ -15,13 +15,14 @@ from signalbox.scheduling.configuration.loader import load_document
 GOOD: dict[str, Any] = {
     "apiVersion": "llm-d.ai/v1alpha1",
     "kind": "EndpointPickerConfig",
-    "featureGates": ["dataLayer"],
+    "featureGates": ["dataLayer", "flowControl"],
     "plugins": [
         {"type": "queue-scorer"},
         {"name": "affine", "type": "session-affinity-scorer", "parameters": {"strategy": "session_id"}},
         {"type": "always-disagg-pd-decider"},
         {"type": "disagg-profile-handler", "parameters": {"deciders": {"prefill": "always-disagg-pd-decider"}}},
         {"type": "utilization-detector"},
+        {"name": "agents", "type": "program-aware-fairness", "parameters": {"lasHalfLifeSeconds": 30}},
     ],
     "schedulingProfiles": [
         {"name": "decode", "plugins": [{"pluginRef": "queue-scorer", "weight": 2}, {"pluginRef": "affine"}]},
@@ -30,7 +31,10 @@ GOOD: dict[str, Any] = {
     "saturationDetector": {"pluginRef": "utilization-detector"},
     "requestHandler": {"parsers": [{"pluginRef": "openai-parser"}]},
     "dataLayer": {"sources": [{"pluginRef": "metrics-data-source"}]},
-    "flowControl": {"priorityBands": [{"priority": 1}]},
+    "flowControl": {
+        "defaultRequestTTL": "60s",
+        "priorityBands": [{"priority": 1, "maxRequests": "1k", "fairnessPolicyRef": "agents"}],
+    },
 }
 
 

@@ -156,6 +156,8 @@ def refusal(body: str) -> str:
         (Scorer, "fails", "init", "plugins[0]: 'x-scorer' cannot be created: RuntimeError: no luck"),
         (Scorer, "fails", "silently", "cannot be created: TypeError: its __init__ must hand parameters and name on"),
         (Scorer, "fails", "connect", "plugins[0]: 'x-scorer' failed in connect: RuntimeError: no luck"),
+        (Scorer, "needs", lambda self: 1 // 0, "plugins[0]: 'x-scorer' failed in needs: ZeroDivisionError: integer"),
+        (Scorer, "needs", lambda self: ("x-oracle",), "failed in needs: LookupError: 'x-oracle' is not a known plugin"),
         (Handler, "fails", True, "plugins[0]: 'x-handler' failed in check: RuntimeError: no luck"),
         (Picker, "answer", None, "plugins[0]: 'x-picker' failed in endpoints: RuntimeError: no luck"),
         (Picker, "answer", 0, "failed in endpoints: ValueError: 0 is not a number of endpoints to name"),

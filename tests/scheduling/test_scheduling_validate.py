@@ -22,6 +22,7 @@ plugins:
 """
 BAD = GOOD.replace("queue-scorer", "queue-scorr")
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: []}\n"
+SERVING = POD.replace("[]", "[{name: c}]")
 
 
 def config_map(text: str) -> str:
@@ -110,6 +111,77 @@ def test_a_path_that_is_not_there_is_a_problem(tmp_path: Path, capsys: pytest.Ca
     status, lines = checked(capsys, tmp_path / "nowhere")
     assert status == 1
     assert "does not exist" in lines[0]
+
+
+class TestSets:
+    @pytest.fixture
+    def tree(self, tmp_path: Path) -> Path:
+        """``prod`` and ``staging`` on a shelf, ``prod`` with a directory of its own, all with the same pod."""
+        for place in ("prod/pods.yaml", "staging/zone-a/pods.yaml"):
+            (tmp_path / place).parent.mkdir(parents=True)
+            (tmp_path / place).write_text(SERVING)
+        return tmp_path
+
+    def test_directories_on_a_shelf_are_judged_each_by_itself_and_named(
+        self, tree: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        status, lines = checked(capsys, tree)
+        assert status == 0
+        assert lines == [
+            f"{tree}: note: holds 2 sets of manifests, each judged by itself: prod, staging/zone-a",
+            "checked 2 resources and 0 endpoint picker configurations: no problems",
+        ]
+
+    def test_so_are_directories_that_are_named(self, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        status, lines = checked(capsys, tree / "prod", tree / "staging", tree / "prod")
+        assert status == 0
+        assert lines == ["checked 2 resources and 0 endpoint picker configurations: no problems"]
+
+    @pytest.mark.parametrize("spread", ["in a file beside it", "in a directory below"])
+    def test_a_directory_with_manifests_is_one_set_with_all_below_it(
+        self, tree: Path, capsys: pytest.CaptureFixture[str], spread: str
+    ) -> None:
+        other = tree / "prod" / ("more.yaml" if "beside" in spread else "base/pods.yaml")
+        other.parent.mkdir(exist_ok=True)
+        other.write_text(SERVING)
+        status, lines = checked(capsys, tree)
+        assert status == 1
+        assert "Pod/a: is already defined at" in lines[0]
+        assert lines[-1].endswith("1 problem")
+
+    def test_files_that_are_named_are_one_set(self, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        status, lines = checked(capsys, tree / "prod/pods.yaml", tree / "staging/zone-a/pods.yaml")
+        assert status == 1
+        assert "Pod/a: is already defined at" in lines[0]
+
+    def test_a_problem_that_belongs_to_two_sets_is_told_once(
+        self, tree: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tree / "prod/pods.yaml").write_text(SERVING.replace("metadata", "metdata"))
+        _, lines = checked(capsys, tree / "prod", tree / "prod/pods.yaml")
+        assert sum("did you mean 'metadata'?" in line for line in lines) == 1
+
+    def test_a_directory_that_links_to_itself_is_entered_once(
+        self, tree: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tree / "staging" / "again").symlink_to(tree)
+        assert checked(capsys, tree)[0] == 0
+
+    @pytest.mark.parametrize("name", ["empty", "hidden"])
+    def test_where_there_is_nothing_that_is_said(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+    ) -> None:
+        place = tmp_path / "sub" / (".git" if name == "hidden" else "a")
+        place.mkdir(parents=True)
+        if name == "hidden":
+            (place / "pods.yaml").write_text(SERVING)
+        status, lines = checked(capsys, tmp_path)
+        assert status == 1
+        assert "nothing to check" in lines[0]
+
+    def test_the_examples_do_not_get_in_each_others_way(self, capsys: pytest.CaptureFixture[str]) -> None:
+        sets = [EXAMPLES / name for name in ("get-started", "scheduling", "two-models")]
+        assert checked(capsys, *sets)[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
-"""Whether a request is taken now or refused. Queueing and fairness build on this room later."""
+"""Whether a request is taken now or refused. `flow` is where requests wait."""
 
-from signalbox.admission.gate import SaturationGate, Shed, SheddableGate
+from signalbox.admission.gate import AdmitterGate, Gate, OpenGate, SaturationGate, Shed, SheddableGate
 
-__all__ = ["SaturationGate", "Shed", "SheddableGate"]
+__all__ = ["AdmitterGate", "Gate", "OpenGate", "SaturationGate", "Shed", "SheddableGate"]

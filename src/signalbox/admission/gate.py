@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from signalbox.pool import Rows
 from signalbox.scheduling import Cycle
@@ -72,3 +73,40 @@ class SaturationGate:
             self.detector,
             saturation,
         )
+
+
+class Gate(Protocol):
+    """Decides who is refused."""
+
+    def admit(self, cycle: Cycle, rows: Rows) -> Shed | None:
+        """Return ``None`` to admit, or the refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGate:
+    """Admits everybody: requests have waited for their turn before."""
+
+    def admit(self, cycle: Cycle, rows: Rows) -> Shed | None:
+        """Return ``None``."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class AdmitterGate:
+    """Asks the admitters of a configuration about what another gate lets in, if it has a priority below zero."""
+
+    before: Gate
+    ask: Callable[[Cycle, Rows], tuple[str, str] | None]
+    """The name of the admitter that refuses, and why."""
+    retry_after: int = 1
+
+    def admit(self, cycle: Cycle, rows: Rows) -> Shed | None:
+        """Return ``None`` to admit, or the refusal."""
+        shed = self.before.admit(cycle, rows)
+        if shed is not None or cycle.priority >= 0:
+            return shed
+        refusal = self.ask(cycle, rows)
+        if refusal is None:
+            return None
+        admitter, why = refusal
+        return Shed(f"{why} ({admitter}), and this request is sheddable", self.retry_after, admitter)

@@ -7,12 +7,14 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from aiohttp import web
 
 from signalbox.cli.configuration import ConfigurationFile
 from signalbox.cli.epp_options import EppOptions
 from signalbox.cli.pool_page import GUIDE, configuration_page, faults_of, pool_page
+from signalbox.cli.queues_page import queues_page
 from signalbox.cli.registered import Registered, registered
 from signalbox.director import Director
 from signalbox.observability import DecisionLog, DecisionPages, FaultCollector, MetricsServer
@@ -39,8 +41,11 @@ class AdminPages:
         log: DecisionLog | None,
         configuration: ConfigurationFile | None,
         problems: Problems,
+        precise: Callable[[], dict[str, Any] | None] = lambda: None,
     ) -> None:
-        """``problems`` returns what is wrong with the objects that were read, one sentence each."""
+        """``problems`` returns what is wrong with the objects that were read, one sentence each; ``precise`` what is
+        known of precise prefixes, if they are in use."""
+        self._precise = precise
         self._options = options
         self._director = director
         self._configuration = configuration
@@ -101,6 +106,8 @@ class AdminPages:
         page["configuration"] = configuration_page(rules, self._source())
         page["configuration"]["refused"] = self._refused_configuration()
         page["refused"] = self._refused()
+        page["precise_prefix"] = self._precise()
+        page["queues"] = queues_page(self._director, time.monotonic())
         page["decisions"] = None if self._decisions is None else self._decisions.state()
         return _json(page)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import ssl
 import sys
 import time
 from collections.abc import Mapping
@@ -18,10 +17,11 @@ from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import Proces
 from signalbox import __version__
 from signalbox.bbr import BaseModels, BodyTerms, ClusterModels, ModelDirectory, RouterMetrics, router_routes
 from signalbox.cli.bbr_plugins import plugin_notes
-from signalbox.cli.certificate import describe, keep_renewed, read_tls
+from signalbox.cli.certificate import keep_renewed, read_tls
 from signalbox.cli.draining import drain
-from signalbox.cli.limits import ENVELOPE, MIB
+from signalbox.cli.limits import ENVELOPE, MIB, with_others
 from signalbox.cli.metrics_guard import MetricsGuard
+from signalbox.cli.ports import Ports
 from signalbox.cli.stopping import Stop, stop_on_signals
 from signalbox.cluster import Access, Api, NoAccess, Reviews, find_access
 from signalbox.cluster.access import SERVICE_ACCOUNT
@@ -55,6 +55,8 @@ class BbrOptions:
     """``None``: where base models come from an API server."""
     plugins: tuple[str, ...] = ()
     """As the reference is told them: ``type:name``, with ``:`` and JSON after it."""
+    transport_limits: tuple[str, ...] = ()
+    """Limits of the transport that have no option of their own: ``name=number``."""
     notes: tuple[str, ...] = ()
     """What to tell the user about flags that were accepted and have no effect."""
 
@@ -159,29 +161,29 @@ class BodyRouter:
         self._tls = read_tls(options)
         self._server = GrpcServer(
             router_routes(self._models, metrics, time.perf_counter, BodyTerms(mode, options.body_limit)),
-            _limits(options.body_limit),
+            _limits(options),
         )
         self._cluster = cluster
         self._health = HealthService(self._status)
         if cluster is not None:
             cluster.on_change(self._health.notify)
-        self._health_server = GrpcServer(self._health.routes())
-        self._metrics_server = MetricsServer(metrics.registry, guard=guard)
+        metrics_server = MetricsServer(metrics.registry, guard=guard)
+        self._ports = Ports(options, self._server, GrpcServer(self._health.routes()), metrics_server, self._tls)
 
     @property
     def grpc_port(self) -> int:
         """The ext_proc port; 0 before it is open."""
-        return self._server.port
+        return self._ports.grpc
 
     @property
     def health_port(self) -> int:
         """The gRPC health port; 0 before it is open."""
-        return self._health_server.port
+        return self._ports.health
 
     @property
     def metrics_port(self) -> int:
         """The metrics port. Raises `RuntimeError` before it is open."""
-        return self._metrics_server.port
+        return self._ports.metrics
 
     async def run(self, stop: Stop) -> None:
         """Serve until asked to stop, then drain; asked again, close at once.
@@ -190,15 +192,12 @@ class BodyRouter:
             OSError: a port cannot be had; the message names it.
         """
         options = self._options
-        context = None if self._tls is None else self._tls.context
         try:
-            await self._listen_for_metrics()
-            await self._listen(self._health_server, options.health_port, "--grpc-health-port")
-            await self._listen(self._server, options.grpc_port, "--grpc-port", context)
+            await self._ports.open()
             self.listening.set()
             waits = self._cluster is not None and not self._cluster.known
             ready = "body-based routing waits for its ConfigMaps" if waits else "body-based routing ready"
-            log.info(ready, extra=self._places())
+            log.info(ready, extra={**self._ports.places(), "names": len(self._models().by_name)})
             async with asyncio.TaskGroup() as tasks:
                 background = []
                 if self._known is not None:
@@ -212,9 +211,7 @@ class BodyRouter:
                 for task in background:
                     task.cancel()
         finally:
-            await self._server.close()
-            await self._health_server.close()
-            await self._metrics_server.close()
+            await self._ports.close()
         log.info("stopped")
 
     def _models(self) -> BaseModels:
@@ -228,32 +225,14 @@ class BodyRouter:
             return ServingStatus.SERVING
         return ServingStatus.NOT_SERVING
 
-    async def _listen_for_metrics(self) -> None:
-        try:
-            await self._metrics_server.start(self._options.host, self._options.metrics_port)
-        except OSError as error:
-            raise OSError(error.errno, f"{error.strerror}; choose another with --metrics-port") from error
 
-    async def _listen(self, server: GrpcServer, port: int, flag: str, tls: ssl.SSLContext | None = None) -> None:
-        try:
-            await server.start(self._options.host, port, tls)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            message = f"cannot listen on {self._options.host}:{port}: {reason}; choose another with {flag}"
-            raise OSError(error.errno, message) from error
-
-    def _places(self) -> dict[str, object]:
-        return {
-            "grpc_port": self._server.port,
-            "health_port": self._health_server.port,
-            "metrics_port": self._metrics_server.port,
-            "names": len(self._models().by_name),
-            **({"certificate": "none, plaintext"} if self._tls is None else describe(self._tls)),
-        }
-
-
-def _limits(body_limit: int) -> Limits:
+def _limits(options: BbrOptions) -> Limits:
     """Room for the longest body and what is around it, with its like beside it."""
-    message = body_limit + ENVELOPE
+    message = options.body_limit + ENVELOPE
     buffered = max(256 * MIB, 2 * message)
-    return Limits(message_bytes=message, buffered_bytes=buffered, server_buffered_bytes=max(1024 * MIB, 4 * buffered))
+    named = {
+        "message_bytes": message,
+        "buffered_bytes": buffered,
+        "server_buffered_bytes": max(1024 * MIB, 4 * buffered),
+    }
+    return with_others(named, options.transport_limits, {"message_bytes": "--body-limit"})

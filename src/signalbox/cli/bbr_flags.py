@@ -7,11 +7,23 @@ from typing import Annotated
 
 import typer
 
-from signalbox.cli.durations import seconds
 from signalbox.cli.epp_options import default_namespace
 from signalbox.cli.go_flags import NOTES
+from signalbox.cli.serving_flags import (
+    BodyLimit,
+    CertPath,
+    ClientCaFile,
+    DrainDelay,
+    DrainSeconds,
+    GrpcPort,
+    HealthPort,
+    Host,
+    LogFormat,
+    MetricsPort,
+    SecureServing,
+    TransportLimit,
+)
 
-_TLS = "TLS of the ext_proc port"
 _MIB = 1024 * 1024
 
 
@@ -54,50 +66,19 @@ def bbr(
     streaming: Annotated[
         bool, typer.Option(help="FULL_DUPLEX_STREAMED bodies from gateways that name no mode, else BUFFERED ones.")
     ] = False,
-    grpc_host: Annotated[str, typer.Option(help="Address all three ports listen on.")] = "0.0.0.0",
-    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="ext_proc.")] = 9004,
-    grpc_health_port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC health, always without TLS.")] = 9005,
-    metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Prometheus metrics.")] = 9090,
-    body_limit: Annotated[int, typer.Option(min=1, help="Largest request body in MiB; larger ones get 413.")] = 32,
-    drain_seconds: Annotated[
-        float,
-        typer.Option(
-            parser=seconds,
-            metavar="SECONDS",
-            help="How long SIGTERM waits for requests in flight; a second one ends that.",
-        ),
-    ] = 30.0,
-    drain_delay: Annotated[
-        float,
-        typer.Option(
-            parser=seconds,
-            metavar="SECONDS",
-            help="How long SIGTERM leaves the port open while health says NOT_SERVING, before that.",
-        ),
-    ] = 0.0,
+    grpc_host: Host = "0.0.0.0",
+    grpc_port: GrpcPort = 9004,
+    grpc_health_port: HealthPort = 9005,
+    metrics_port: MetricsPort = 9090,
+    body_limit: BodyLimit = 32,
+    drain_seconds: DrainSeconds = 30.0,
+    drain_delay: DrainDelay = 0.0,
     verbosity: Annotated[int, typer.Option("-v", min=0, max=9, help="2 is normal, 4 is for debugging.")] = 2,
-    log_format: Annotated[str, typer.Option("--log-format", "--zap-encoder", help="json or console.")] = "json",
-    secure_serving: Annotated[
-        bool, typer.Option(help="Serve ext_proc over TLS; also --secure-serving=false.", rich_help_panel=_TLS)
-    ] = True,
-    cert_path: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Directory with tls.crt and tls.key; watched. Without it a certificate is made up.",
-            show_default=False,
-            rich_help_panel=_TLS,
-        ),
-    ] = None,
-    client_ca_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Turn away clients without a certificate from a CA in this PEM file; watched.",
-            show_default=False,
-            rich_help_panel=_TLS,
-        ),
-    ] = None,
+    log_format: LogFormat = "json",
+    secure_serving: SecureServing = True,
+    cert_path: CertPath = None,
+    client_ca_file: ClientCaFile = None,
+    transport_limit: TransportLimit = None,
 ) -> None:
     """Run body-based routing: Envoy asks it over ext_proc, and the body's model becomes X-Gateway-Model-Name.
 
@@ -123,6 +104,7 @@ def bbr(
         secure_serving=secure_serving,
         cert_path=cert_path,
         client_ca_file=client_ca_file,
+        transport_limits=tuple(transport_limit or ()),
         metrics_endpoint_auth=metrics_endpoint_auth,
         plugins=tuple(plugin or ()),
         notes=tuple(context.meta.get(NOTES, ())),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from signalbox.cli.thresholds import read_thresholds
@@ -59,8 +59,8 @@ class ConfigurationFile:
     def _useless(self, message: str, fix: str, line: int = 0) -> InvalidPolicy:
         return InvalidPolicy([Problem(Origin(str(self._path), 0, line), "", "", "", message, fix)])
 
-    async def follow(self, director: Director) -> None:
-        """Replace the director's rules whenever the file changes, for ever."""
+    async def follow(self, director: Director, changed: Callable[[], None] = lambda: None) -> None:
+        """Replace the director's rules whenever the file changes, and say so, for ever."""
         async for _ in changes([self._path]):
             try:
                 policy = self.load()
@@ -74,6 +74,7 @@ class ConfigurationFile:
             if policy is not None:
                 director.rules = policy_rules(policy, director.pool, director.rules)
                 announce(policy, director.pool)
+                changed()
 
 
 def starting_rules(policy: Policy | None, pool: Pool, environment: Mapping[str, str]) -> Rules:

@@ -75,10 +75,20 @@ def _header(decision: Decision) -> Table:
             rows["detector"] = decision["detector"]
     else:
         rows |= _routed_rows(decision)
+    if (waited := decision.get("wait")) is not None:
+        rows["waited"] = _waited(waited)
     rows["why"] = decision["why"]
     for name, value in rows.items():
         block.add_row(name, plain(str(value)))
     return block
+
+
+def _waited(wait: Mapping[str, Any]) -> str:
+    sender = f", fairness id {wait['fairness_id']}" if wait["fairness_id"] else ""
+    return (
+        f"{wait['seconds']:.3f} s in the band of priority {wait['band']}{sender}, behind {wait['ahead']}:"
+        f" the pool was at {wait['saturation']:.0%}; {wait['outcome']}"
+    )
 
 
 def _routed_rows(decision: Decision) -> dict[str, str]:
@@ -90,20 +100,27 @@ def _routed_rows(decision: Decision) -> dict[str, str]:
     for stage, names in decision["stages"].items():
         rows[stage] = ", ".join(names)
     rows["prompt"] = f"about {decision['prompt_tokens']:,} tokens" + (", streamed" if decision["stream"] else "")
+    expected = decision.get("predicted")
+    if expected is not None:
+        tpot = expected["tpot_seconds"]
+        further = "" if tpot is None else f", {tpot * 1000:.1f} ms for each further one"
+        rows["expected"] = f"the first token after {expected['ttft_seconds']:.3f} s{further}"
     rows["decided"] = f"in {decision['decision_us']:.0f} us over {_counted(decision['candidates'])}"
     rows["ended"] = _end(decision["end"])
     return rows
 
 
 def _steps(steps: list[Mapping[str, Any]]) -> Table:
-    listed = table("step", "before>", "after>", "left out")
+    several = len({step.get("profile") for step in steps} - {None}) > 1
+    listed = table(*["profile"] * several, "step", "before>", "after>", "left out")
     for step in steps:
         more = f" and {step['dropped_more']} more" if step["dropped_more"] else ""
         told = plain(", ".join(step["dropped"]) + more)
         if step.get("fault"):
             told = plain(f"nobody, for it failed: {step['fault']}")
             told.stylize("red")
-        listed.add_row(plain(step["plugin"]), str(step["before"]), str(step["after"]), told)
+        profile = [plain(step.get("profile") or "")] * several
+        listed.add_row(*profile, plain(step["plugin"]), str(step["before"]), str(step["after"]), told)
     return listed
 
 

@@ -10,11 +10,24 @@ import typer
 from signalbox.cli.durations import seconds
 from signalbox.cli.epp_options import EppOptions, default_namespace
 from signalbox.cli.go_flags import NOTES
+from signalbox.cli.serving_flags import (
+    LIMITS,
+    BodyLimit,
+    CertPath,
+    ClientCaFile,
+    DrainDelay,
+    DrainSeconds,
+    GrpcPort,
+    HealthPort,
+    Host,
+    LogFormat,
+    MetricsPort,
+    SecureServing,
+    TransportLimit,
+)
 
 _CLUSTER = "In a cluster"
 _SERVERS = "Metrics of model servers"
-_TLS = "TLS of the ext_proc port"
-_LIMITS = "Limits: what clients may take"
 _EXPLAIN = "Explain: which decisions are kept for signalbox explain"
 _MIB = 1024 * 1024
 
@@ -71,10 +84,10 @@ def epp(
             rich_help_panel=_CLUSTER,
         ),
     ] = None,
-    grpc_host: Annotated[str, typer.Option(help="Address all three ports listen on.")] = "0.0.0.0",
-    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="ext_proc.")] = 9002,
-    grpc_health_port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC health, always without TLS.")] = 9003,
-    metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Prometheus metrics.")] = 9090,
+    grpc_host: Host = "0.0.0.0",
+    grpc_port: GrpcPort = 9002,
+    grpc_health_port: HealthPort = 9003,
+    metrics_port: MetricsPort = 9090,
     refresh_metrics_interval: Annotated[
         float,
         typer.Option(
@@ -125,77 +138,42 @@ def epp(
             min=0, help="Endpoints named after the choice; 0 for gateways that take one address.", show_default=False
         ),
     ] = None,
-    drain_seconds: Annotated[
-        float,
-        typer.Option(
-            parser=seconds,
-            metavar="SECONDS",
-            help="How long SIGTERM waits for requests in flight; a second one ends that.",
-        ),
-    ] = 30.0,
-    drain_delay: Annotated[
-        float,
-        typer.Option(
-            parser=seconds,
-            metavar="SECONDS",
-            help="How long SIGTERM leaves the port open while health says NOT_SERVING, before that.",
-        ),
-    ] = 0.0,
+    drain_seconds: DrainSeconds = 30.0,
+    drain_delay: DrainDelay = 0.0,
     verbosity: Annotated[int, typer.Option("-v", min=0, max=9, help="2 is normal, 4 logs every decision.")] = 2,
-    log_format: Annotated[str, typer.Option("--log-format", "--zap-encoder", help="json or console.")] = "json",
-    secure_serving: Annotated[
-        bool, typer.Option(help="Serve ext_proc over TLS; also --secure-serving=false.", rich_help_panel=_TLS)
-    ] = True,
-    cert_path: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Directory with tls.crt and tls.key; watched. Without it the picker signs its own.",
-            show_default=False,
-            rich_help_panel=_TLS,
-        ),
-    ] = None,
-    client_ca_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Turn away clients without a certificate from a CA in this PEM file; watched.",
-            show_default=False,
-            rich_help_panel=_TLS,
-        ),
-    ] = None,
-    body_limit: Annotated[
-        int, typer.Option(min=1, help="Largest request body in MiB; larger ones get 413.", rich_help_panel=_LIMITS)
-    ] = 32,
+    log_format: LogFormat = "json",
+    secure_serving: SecureServing = True,
+    cert_path: CertPath = None,
+    client_ca_file: ClientCaFile = None,
+    body_limit: BodyLimit = 32,
     max_streams: Annotated[
-        int, typer.Option(min=1, help="Requests at once on one connection.", rich_help_panel=_LIMITS)
+        int, typer.Option(min=1, help="Requests at once on one connection.", rich_help_panel=LIMITS)
     ] = 10_000,
     max_header_bytes: Annotated[
         int,
-        typer.Option(min=1024, help="Size of the headers of one gRPC call (RFC 9113, 6.5.2).", rich_help_panel=_LIMITS),
+        typer.Option(min=1024, help="Size of the headers of one gRPC call (RFC 9113, 6.5.2).", rich_help_panel=LIMITS),
     ] = 32 * 1024,
     max_buffered_mib: Annotated[
         int,
         typer.Option(
-            min=1, help="Unfinished messages, and answers not taken, of one connection.", rich_help_panel=_LIMITS
+            min=1, help="Unfinished messages, and answers not taken, of one connection.", rich_help_panel=LIMITS
         ),
     ] = 256,
     max_total_buffered_mib: Annotated[
-        int, typer.Option(min=1, help="The same over all connections; the largest is cut.", rich_help_panel=_LIMITS)
+        int, typer.Option(min=1, help="The same over all connections; the largest is cut.", rich_help_panel=LIMITS)
     ] = 1024,
     max_connections: Annotated[
-        int, typer.Option(min=1, help="Connections at once; more are turned away.", rich_help_panel=_LIMITS)
+        int, typer.Option(min=1, help="Connections at once; more are turned away.", rich_help_panel=LIMITS)
     ] = 4096,
     idle_timeout: Annotated[
         float,
-        typer.Option(
-            min=0.001, help="Seconds after which a connection without requests ends.", rich_help_panel=_LIMITS
-        ),
+        typer.Option(min=0.001, help="Seconds after which a connection without requests ends.", rich_help_panel=LIMITS),
     ] = 3600.0,
     message_timeout: Annotated[
         float,
-        typer.Option(min=0.001, help="Seconds that one gRPC message may take to arrive.", rich_help_panel=_LIMITS),
+        typer.Option(min=0.001, help="Seconds that one gRPC message may take to arrive.", rich_help_panel=LIMITS),
     ] = 60.0,
+    transport_limit: TransportLimit = None,
     explain_records: Annotated[
         int, typer.Option(min=0, max=1_000_000, help="Decisions kept; 0 for none.", rich_help_panel=_EXPLAIN)
     ] = 1000,
@@ -263,6 +241,7 @@ def epp(
         max_connections=max_connections,
         idle_seconds=idle_timeout,
         message_seconds=message_timeout,
+        transport_limits=tuple(transport_limit or ()),
         explain_records=explain_records,
         explain_sample=explain_sample,
         explain_rate=explain_rate,

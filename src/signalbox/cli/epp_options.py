@@ -56,5 +56,7 @@ class EppOptions:
     explain_rate: float
     refused_file: Path | None = None
     """Says what was refused before this picker could see it."""
+    transport_limits: tuple[str, ...] = ()
+    """Limits of the transport that have no option of their own: ``name=number``."""
     notes: tuple[str, ...] = ()
     """What to tell the user about flags that were accepted and have no effect."""

@@ -38,7 +38,9 @@ _PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_opti
 
 def _version(show: bool) -> None:
     if show:
-        typer.echo(f"signalbox {__version__}")
+        from signalbox.wire.form import COMPILED
+
+        typer.echo(f"signalbox {__version__}{' (compiled)' if COMPILED else ''}")
         raise typer.Exit
 
 
@@ -143,8 +145,9 @@ def validate(
 ) -> None:
     """Check manifests and EndpointPickerConfig files: one problem a line, exit status 1 where there are any.
 
-    Everything under the PATHs is taken as one set, as signalbox up and one cluster would: two objects of one name are a
-    problem. Check sets that do not belong together one by one.
+    Two objects of one name are a problem within one set. A directory with manifests of its own is a set, with all below
+    it, as signalbox up reads it; the directories of one without are judged each by itself; files that are named are one
+    set together.
     """
     from signalbox.cli.validate import run
 

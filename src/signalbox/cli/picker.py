@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,20 +13,34 @@ from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import Proces
 
 from signalbox import __version__
 from signalbox.cli.admin import AdminPages, decision_log
-from signalbox.cli.certificate import describe, keep_renewed, read_tls
+from signalbox.cli.asking_room import AskingRoom
+from signalbox.cli.certificate import keep_renewed, read_tls
 from signalbox.cli.configuration import ConfigurationFile, starting_rules
 from signalbox.cli.draining import drain
 from signalbox.cli.epp_options import EppOptions
 from signalbox.cli.limits import read_limits
+from signalbox.cli.ports import Ports
+from signalbox.cli.precise_page import precise_page
 from signalbox.cli.scraping import engines
 from signalbox.cli.stopping import Stop
 from signalbox.cli.thresholds import read_streaming
+from signalbox.cli.waiting_room import ScrapedRoom, TurnRoom
 from signalbox.director import Director
 from signalbox.extproc import BodyBudget, Terms, picker_routes
-from signalbox.observability import MetricsServer, PickerMetrics, ReportedLoad, TransportCollector
+from signalbox.observability import (
+    FairnessCollector,
+    FlowCollector,
+    MetricsServer,
+    PickerMetrics,
+    ReportedLoad,
+    TransportCollector,
+)
+from signalbox.observability.precise import PreciseCollector
 from signalbox.pool import Pool
 from signalbox.scheduling import load_policy
 from signalbox.signals import MetricsPoller, ModelsPoller
+from signalbox.signals.kv_events import EventsFollower
+from signalbox.signals.tokens import TokenClient
 from signalbox.sources import Source
 from signalbox.wire import GrpcServer, HealthService, ServingStatus
 
@@ -37,6 +50,8 @@ if TYPE_CHECKING:  # which a picker of files does not pay for
 log = logging.getLogger("signalbox.epp")
 
 _BUFFERED = ProcessingMode.BUFFERED
+_CLOSING = 1.0
+"""Seconds before the end of a drain at which requests that still wait are refused: their answers have to get out."""
 
 HEALTH_SERVICES = frozenset(
     {"", "inference-extension", "liveness", "readiness", "envoy.service.ext_proc.v3.ExternalProcessor"}
@@ -88,42 +103,63 @@ class Picker:
         )
         limits = read_limits(options)
         bodies = BodyBudget(limits.server_buffered_bytes, lambda: self._server.buffered_bytes)
-        terms = Terms(max_body=options.body_limit, bodies=bodies)
+        self._room = TurnRoom(self._director, time.monotonic, metrics.flow.looked)
+        self.tokens = TokenClient(lambda: pool.endpoints)
+        self.kv_events = EventsFollower(self._director)
+        asking = AskingRoom(self._director, self.tokens, self._room, time.monotonic)
+        terms = Terms(max_body=options.body_limit, bodies=bodies, room=asking)
         if not read_streaming(environment):
             terms = replace(terms, request_body_mode=_BUFFERED, response_body_mode=_BUFFERED)
         self._tls = read_tls(options)
         self._server = GrpcServer(picker_routes(self._director, time.monotonic, terms), limits)
         self._health = HealthService(self._status)
-        self._health_server = GrpcServer(self._health.routes())
-        self._metrics_server = MetricsServer(
+        metrics_server = MetricsServer(
             metrics.registry,
             healthy=lambda: self._status("readiness") is ServingStatus.SERVING,
             guard=None if cluster is None else cluster.guard,
         )
+        self._ports = Ports(options, self._server, GrpcServer(self._health.routes()), metrics_server, self._tls)
         if cluster is not None:
             metrics.registry.register(cluster.collector)
             cluster.on_change(self._health.notify)
-        self._admin = AdminPages(options, self._director, decisions, self._configuration, lambda: source.problems)
-        self._admin.add_to(self._metrics_server)
+        self._admin = AdminPages(
+            options,
+            self._director,
+            decisions,
+            self._configuration,
+            lambda: source.problems,
+            lambda: precise_page(self._director.rules, self.kv_events, self.tokens),
+        )
+        metrics.registry.register(PreciseCollector(self._director, self.kv_events, self.tokens))
+        self._admin.add_to(metrics_server)
         metrics.registry.register(self._admin.faults())
         metrics.registry.register(TransportCollector(self._server))
+        metrics.registry.register(FlowCollector(metrics.flow, self._director, time.monotonic))
+        metrics.registry.register(FairnessCollector(self._director, time.monotonic))
         self._models_poller = ModelsPoller(pool)
-        self._poller = MetricsPoller(pool, options.scrape_interval, engines=engines(options), path=options.scrape_path)
+        self._poller = MetricsPoller(
+            ScrapedRoom(pool, self._room), options.scrape_interval, engines=engines(options), path=options.scrape_path
+        )
+
+    @property
+    def director(self) -> Director:
+        """Who decides."""
+        return self._director
 
     @property
     def grpc_port(self) -> int:
         """The ext_proc port; 0 before it is open."""
-        return self._server.port
+        return self._ports.grpc
 
     @property
     def health_port(self) -> int:
         """The gRPC health port; 0 before it is open."""
-        return self._health_server.port
+        return self._ports.health
 
     @property
     def metrics_port(self) -> int:
         """The metrics port. Raises `RuntimeError` before it is open."""
-        return self._metrics_server.port
+        return self._ports.metrics
 
     async def run(self, stop: Stop) -> None:
         """Serve until asked to stop, then drain; asked again, close at once.
@@ -131,26 +167,20 @@ class Picker:
         Raises:
             OSError: a port cannot be had; the message names it.
         """
-        options = self._options
-        context = None if self._tls is None else self._tls.context
         try:
-            try:
-                await self._metrics_server.start(options.host, options.metrics_port)
-            except OSError as error:
-                raise OSError(error.errno, f"{error.strerror}; choose another with --metrics-port") from error
-            await self._listen("health", self._health_server, options.health_port)
-            await self._listen("ext_proc", self._server, options.grpc_port, context)
-            self._admin.open(self._metrics_server.port)
+            await self._ports.open()
+            self._admin.open(self._ports.metrics)
             self.listening.set()
             self._log_ready()
             async with asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(self._poller.run()),
                     tasks.create_task(self._models_poller.run()),
+                    tasks.create_task(self.kv_events.run()),
                     tasks.create_task(self._follow_source()),
                 ]
                 if self._configuration is not None:
-                    background.append(tasks.create_task(self._configuration.follow(self._director)))
+                    background.append(tasks.create_task(self._configuration.follow(self._director, self._room.freed)))
                 if self._tls is not None:
                     background.append(tasks.create_task(keep_renewed(self._tls)))
                 election = None if self._cluster is None else tasks.create_task(self._cluster.stand())
@@ -161,10 +191,9 @@ class Picker:
                 for task in background:
                     task.cancel()
         finally:
-            await self._server.close()
-            await self._health_server.close()
+            await self._ports.close()
+            self.tokens.close()
             self._admin.close()
-            await self._metrics_server.close()
             if self._cluster is not None:
                 await self._cluster.close()
         log.info("stopped")
@@ -173,7 +202,11 @@ class Picker:
         self._draining = True
         self._health.notify()
         options = self._options
+        seconds = options.drain_delay + options.drain_seconds
+        closing = asyncio.get_running_loop().call_later(seconds - min(_CLOSING, seconds / 2), self._room.close)
         await drain(self._server, options.drain_seconds, stop, log, delay=options.drain_delay)
+        closing.cancel()
+        self._room.close()
 
     def _status(self, service: str) -> ServingStatus:
         if service not in HEALTH_SERVICES and self._cluster is not None and self._cluster.elects:
@@ -188,29 +221,17 @@ class Picker:
         async for _ in self._source.changes():
             self._poller.wake()
             self._models_poller.wake()
+            self.kv_events.wake()
             self._health.notify()
+            self._room.freed()
             if known is not (known := self._pool.spec is not None):
                 log.info("pool found" if known else "pool gone", extra={"endpoints": len(self._pool.endpoints)})
-
-    async def _listen(self, what: str, server: GrpcServer, port: int, tls: ssl.SSLContext | None = None) -> None:
-        try:
-            await server.start(self._options.host, port, tls)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            flag = "--grpc-port" if what == "ext_proc" else "--grpc-health-port"
-            raise OSError(
-                error.errno,
-                f"{what} cannot listen on {self._options.host}:{port}: {reason}; choose another with {flag}",
-            ) from error
 
     def _log_ready(self) -> None:
         log.info(
             "endpoint picker ready" if self._pool.spec is not None else "endpoint picker waits for its pool",
             extra={
                 "pool": f"{self._pool.namespace}/{self._pool.name}",
-                "grpc_port": self._server.port,
-                "health_port": self._health_server.port,
-                "metrics_port": self._metrics_server.port,
-                **({"certificate": "none, plaintext"} if self._tls is None else describe(self._tls)),
+                **self._ports.places(),
             },
         )

@@ -88,6 +88,14 @@ def show(page: Mapping[str, Any], url: str) -> None:
     _section(out, "held back", page["held_back"])
     _section(out, "not loaded", page["unloaded"])
     _section(out, "refused", page["refused"])
+    if page.get("precise_prefix") is not None:
+        from signalbox.cli.precise_page import precise_lines
+
+        _section(out, "precise prefix cache", precise_lines(page["precise_prefix"]))
+    if page.get("queues") is not None:
+        from signalbox.cli.queues_page import queue_lines
+
+        _section(out, "queues", queue_lines(page["queues"]))
     _configuration(out, page["configuration"])
     _section(out, "decisions", [_decisions(page["decisions"])])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from signalbox.adapters.config import InvalidConfig, parse_config
 from signalbox.cli.configuration import staleness_notes
+from signalbox.cli.manifest_sets import manifest_sets
 from signalbox.gateway.arguments import ArgumentCheck
 from signalbox.gateway.configurations import in_manifest, line_of_text
 from signalbox.resources import ConfigMap, Origin, Problem, Skipped
@@ -41,21 +42,32 @@ class Report:
 
 
 def check(paths: Sequence[Path]) -> Report:
-    """Check every resource and every EndpointPickerConfig under ``paths``, also one inside a ConfigMap."""
+    """Check every resource and every EndpointPickerConfig under ``paths``, also one inside a ConfigMap. Objects of one
+    name are a problem within one of their `manifest_sets`."""
     report = Report()
+    for path, sets in manifest_sets(paths):
+        if len(sets) > 1:
+            named = ", ".join([str(directory.relative_to(path)) for (directory,) in sets])
+            report.notes.append(f"{path}: note: holds {len(sets)} sets of manifests, each judged by itself: {named}")
+        for members in sets:
+            _check_set(members, report)
+    report.problems = list(dict.fromkeys(report.problems))  # of a file that belongs to two sets
+    if not (report.problems or report.resources or report.configurations):
+        named = ", ".join(map(str, paths))
+        report.problems.append(f"{named}: nothing to check: no YAML or JSON document there")
+    return report
+
+
+def _check_set(paths: Sequence[Path], report: Report) -> None:
     manifests = ArgumentCheck().check(ManifestReader(paths).read())
     report.problems += [str(problem) for problem in manifests.problems]
-    report.resources = len(manifests.resources)
+    report.resources += len(manifests.resources)
     for skipped in manifests.skipped:
         if skipped.kind == KIND:
             _check_document(skipped, report)
     for resource in manifests.resources:
         if isinstance(resource, ConfigMap):
             _check_config_map(resource, report)
-    if not (report.problems or report.resources or report.configurations):
-        named = ", ".join(map(str, paths))
-        report.problems.append(f"{named}: nothing to check: no YAML or JSON document there")
-    return report
 
 
 def _check_document(skipped: Skipped, report: Report) -> None:

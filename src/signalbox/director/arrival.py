@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from signalbox.director.events import Ticket
+from signalbox.director.tokens import Tokens
 from signalbox.payloads import error_body
 from signalbox.scheduling import Step
 
@@ -30,6 +31,10 @@ class Arrival(msgspec.Struct, frozen=True):
     """All headers, names in lower case; only where the director :attr:`~Director.wants_headers`."""
     subset: tuple[str, ...] | None = None
     """The endpoints the proxy allows (``ip:port`` or ``ip``); ``None`` where it says nothing."""
+    fairness_id: str = ""
+    """``x-llm-d-inference-fairness-id``: who is to have a fair share where requests wait."""
+    tokens: Tokens | None = None
+    """The token ids of its prompt, where somebody told them."""
 
 
 class Routed(msgspec.Struct, frozen=True):

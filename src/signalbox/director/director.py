@@ -11,34 +11,45 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from signalbox.admission import Shed
 from signalbox.director.arrival import Arrival, Refused, Routed
+from signalbox.director.asking import Asking, question
 from signalbox.director.events import Completion, Course, Observer, SilentObserver, Ticket
 from signalbox.director.following import follow
-from signalbox.director.journal import Journal, Refusal
-from signalbox.director.observations import finished, first_token
-from signalbox.director.prefixes import Lookup
-from signalbox.director.refusals import bad_request, exhausted, nobody, unknown_model
+from signalbox.director.furnishing import furnish, who_has_the_model
+from signalbox.director.journal import Journal, refusal_told
+from signalbox.director.line import Line
+from signalbox.director.observations import finished, first_token, service
+from signalbox.director.precise import PreciseTracker
+from signalbox.director.recalls import Recalls
+from signalbox.director.refusals import (
+    bad_request,
+    exhausted,
+    nobody,
+    unknown_model,
+)
 from signalbox.director.rules import Rules
-from signalbox.director.tickets import open_ticket, prompt_length
-from signalbox.payloads import PayloadError, Request, Usage, holds_media, read_request
+from signalbox.director.tickets import keep_prompt, open_ticket, prompt_length, release_stages
+from signalbox.director.tokens import Tokens, known_tokens
+from signalbox.director.turns import Turns
+from signalbox.director.wait import Wait
+from signalbox.director.waiting import Waiting
+from signalbox.payloads import PayloadError, Request, Usage, read_request
 from signalbox.pool import Endpoint, Pool, Resolution, Rows
-from signalbox.pool.listings import able
-from signalbox.scheduling import Cycle, Profile, Step
+from signalbox.scheduling import Cycle, Profile
 from signalbox.scheduling.filters import Reachable
 from signalbox.scheduling.pickers import MaxScorePicker
 
 _ANY = Profile(filters=(Reachable(),), scorers=(), picker=MaxScorePicker())
 """For requests that any endpoint can answer."""
 
-LISTS_MODEL = "lists-model"
-"""The step that leaves out endpoints whose server does not list the model. It comes before every policy."""
-
 _NAMED_BY_MODEL = frozenset({"chat", "completions"})
 """APIs every server has, so that a 404 is about the model."""
 
 
-class Director:
+class Director(Turns):
     """Decides for one pool. Safe to call from one thread only."""
 
     def __init__(
@@ -62,14 +73,19 @@ class Director:
         self._journal = journal
         self._stopwatch = stopwatch
         self._known: tuple[Endpoint, ...] = ()
+        self._line = Line(pool, self._rng, self._observer)
+        self._recalls = Recalls(pool, self._observer)
+        self._more = False
 
     @property
     def wants_headers(self) -> bool:
         """Whether arrivals should carry all their headers."""
         return self.rules.configured or self.pool.catalogue.sticky
 
-    def arrive(self, arrival: Arrival, now: float) -> Routed | Refused:
-        """Decide where the request goes. Every :class:`Routed` with a ticket must be ended by :meth:`finish`."""
+    def arrive(self, arrival: Arrival, now: float) -> Routed | Refused | Waiting | Asking:
+        """Decide where the request goes, or let it wait: then :meth:`dispatch` tells, unless :meth:`withdraw` comes
+        first; or ask for its prompt's token ids: then :meth:`proceed` goes on, unless it is dropped. Every
+        :class:`Routed` with a ticket must be ended by :meth:`finish`."""
         started = self._stopwatch()
         if arrival.body is None:
             return self._route_without_body(arrival, now)
@@ -79,12 +95,34 @@ class Director:
             if not self.rules.passthrough:
                 return self.turn_away(arrival, bad_request(error), now)
             request = Request("other", "", False, None, arrival.body, {})
+        prefix = self.rules.prefix
+        if isinstance(prefix, PreciseTracker):
+            tokens = known_tokens(request)
+            if tokens is not None:
+                arrival = msgspec.structs.replace(arrival, tokens=tokens)
+            elif (asking := question(arrival, request, prefix.source, now)) is not None:
+                return asking
         return self.decide(arrival, request, now, started)
 
-    def decide(self, arrival: Arrival, request: Request, now: float, started: float) -> Routed | Refused:
-        """Decide where a request goes whose body has been read; ``started`` is the stopwatch's time when it came."""
-        pool, rules, journal = self.pool, self.rules, self._journal
+    def proceed(self, asking: Asking, tokens: Tokens | None, now: float) -> Routed | Refused | Waiting:
+        """Decide about a request whose prompt's token ids are there, or will not come."""
+        arrival = asking.arrival if tokens is None else msgspec.structs.replace(asking.arrival, tokens=tokens)
+        outcome = self.decide(arrival, asking.request, now, self._stopwatch())
+        if isinstance(outcome, Routed) and outcome.ticket is not None and outcome.ticket.wait is None:
+            outcome.ticket.received_at = asking.began
+        return outcome
+
+    def decide(self, arrival: Arrival, request: Request, now: float, started: float) -> Routed | Refused | Waiting:
+        """Decide about a request whose body has been read; ``started`` is the stopwatch's time when it came."""
+        journal = self._journal
         wanted = journal is not None and journal.wants(arrival.request_id, now)
+        return self._decide(arrival, request, now, started, wanted)
+
+    def _decide(
+        self, arrival: Arrival, request: Request, now: float, started: float, wanted: bool, wait: Wait | None = None
+    ) -> Routed | Refused | Waiting:
+        """``wait`` is that of a request whose turn has come."""
+        pool, rules, journal = self.pool, self.rules, self._journal
         if pool.endpoints is not self._known:
             self._endpoints_changed()
         if request.model or not rules.passthrough:
@@ -96,23 +134,40 @@ class Director:
         if resolution is None:
             return self._refused(arrival, unknown_model(pool, request.model), request.model, now, wanted)
         rows = pool.rows if arrival.subset is None else pool.subset(arrival.subset)
+        if rules.flow is not None and wait is None and (len(rows) or not pool.endpoints) and pool.spec is not None:
+            flow = self._line.flow(rules, arrival, resolution.priority)
+            wait, place = self._line.enter(rules, flow, arrival, request, now, wanted)
+            if isinstance(place, Waiting):
+                return place
+            if place is not None:
+                refusal = self._no_place(place)
+                return self._refused(arrival, refusal, request.model, now, wanted, resolution, wait=wait)
         if not len(rows):
-            return self._refused(arrival, nobody(pool, arrival), request.model, now, wanted, resolution)
+            return self._refused(arrival, nobody(pool, arrival), request.model, now, wanted, resolution, wait=wait)
         cycle = Cycle(resolution.target, resolution.priority, pool.columns, self._rng)
         if pool.columns.listed_rows:
-            rows = _who_has_the_model(cycle, rows)
-        lookup = self._furnish(cycle, arrival, request, now) if rules.configured else None
+            rows = who_has_the_model(cycle, rows)
+        lookup = furnish(pool, rules, cycle, arrival, request, now) if rules.configured else None
+        if rules.policy is not None:
+            rules.policy.prepare(cycle)
+        if wait is not None and cycle.slo_ttft is not None:
+            cycle.slo_ttft -= wait.seconds  # the client has been waiting all the while
         kept = journal.before(pool.columns) if wanted and journal is not None else None
         shed = rules.gate.admit(cycle, rows)
         decision = None if shed is not None else rules.scheduler.schedule(cycle, rows)
         if decision is None:
             refusal = exhausted(pool, shed)
-            return self._refused(arrival, refusal, request.model, now, wanted, resolution, cycle, rows, shed)
+            return self._refused(arrival, refusal, request.model, now, wanted, resolution, cycle, rows, shed, wait)
         body = None if resolution.target == request.model else request.with_model(resolution.target)
         tokens = cycle.prompt_tokens if rules.configured else prompt_length(request)
         ticket = open_ticket(pool, rules, arrival, request, resolution, decision, lookup, tokens, self._named, now)
         if body is not None:
             ticket.request_bytes = len(body)
+        if wait is not None:
+            ticket.wait, ticket.received_at = wait, wait.began
+            self._recalls.sent(rules, ticket)
+        if cycle.predictions is not None:
+            ticket.predicted = cycle.predictions.of(ticket.endpoint.row)
         seconds = self._stopwatch() - started
         policy = rules.policy
         if policy is not None and policy.follows and ticket.fallbacks:
@@ -149,7 +204,7 @@ class Director:
         if not ticket.stream or ticket.charge is None or (status is not None and status >= 400):
             return
         self.pool.answered(ticket.charge)
-        self._release_stages(ticket)
+        release_stages(self.pool, ticket)
         if ticket.policy is not None and not ticket.moved:  # its time would include the attempt that failed
             ticket.policy.first_token(first_token(ticket, now))
 
@@ -168,15 +223,12 @@ class Director:
             return
         self.pool.release(ticket.charge)
         ticket.charge = ticket.lookup = ticket.course = None
+        if ticket.serving is not None and self._recalls.ended(self.rules, ticket, now):
+            outcome = "evicted"
         if ticket.stage_charges:
-            self._release_stages(ticket)
-        if ticket.insertions and ticket.tracker is not None:
-            # A prompt that was refused or never answered was not computed; one whose answer broke off was.
-            unanswered = outcome != "complete" and ticket.first_byte_at is None
-            if unanswered or (status is not None and status >= 400):
-                for insertion in ticket.insertions:
-                    ticket.tracker.give_back(insertion)
-            ticket.insertions = ()
+            release_stages(self.pool, ticket)
+        if ticket.insertions:
+            keep_prompt(ticket, outcome, status)
         if status == 200 and self.pool.columns.knows_adapters:
             self.pool.model_answered(ticket.endpoint, ticket.target, now)
         elif status == 404 and ticket.api in _NAMED_BY_MODEL:
@@ -185,6 +237,8 @@ class Director:
         try:
             if ticket.policy is not None:
                 ticket.policy.finished(finished(ticket, completion, now))
+            if ticket.wait is not None and self.rules.flow is not None:
+                self.rules.flow.finished(ticket.wait.flow, *service(ticket, completion), now)
             self._observer.finished(ticket, completion, now)
         finally:  # or the journal would keep the request as one that never ended
             if ticket.noted and self._journal is not None:
@@ -192,29 +246,6 @@ class Director:
                 self._journal.finished(ticket)
 
     # -- parts of a decision ------------------------------------------------------------------------------------
-
-    def _furnish(self, cycle: Cycle, arrival: Arrival, request: Request, now: float) -> Lookup | None:
-        """Give configured plugins what they may look at."""
-        cycle.endpoints = self.pool.by_row
-        cycle.headers = arrival.headers
-        cycle.now = now
-        rules = self.rules
-        if rules.policy is None or rules.policy.reads_media:
-            cycle.multimodal = holds_media(request)
-        prefix = rules.prefix
-        if prefix is None:
-            cycle.prompt_tokens = prompt_length(request)
-            return None
-        lookup = prefix.look_up(request, cycle.target)
-        cycle.prefix = lookup.match
-        cycle.prompt_tokens = lookup.blocks.tokens
-        return lookup
-
-    def _release_stages(self, ticket: Ticket) -> None:
-        """The prefill and encode servers have done their part."""
-        for charge in ticket.stage_charges:
-            self.pool.release(charge)
-        ticket.stage_charges = ()
 
     def _endpoints_changed(self) -> None:
         """Tell whoever keeps something about endpoints which of them have left."""
@@ -227,9 +258,23 @@ class Director:
                     self.rules.prefix.forget(endpoint)
         self._known = self.pool.endpoints
 
-    def _route_without_body(self, arrival: Arrival, now: float) -> Routed | Refused:
-        """Any ready endpoint will do: the one with the fewest requests in flight. Nothing is charged."""
-        pool = self.pool
+    def _turn_came(self, waiting: Waiting, now: float) -> Routed | Refused:
+        arrival, request, wait = waiting.arrival, waiting.request, waiting.wait
+        if request is None:
+            outcome = self._route_without_body(arrival, now, wait)
+        else:
+            outcome = self._decide(arrival, request, now, self._stopwatch(), waiting.wanted, wait)
+        assert not isinstance(outcome, Waiting)
+        return outcome
+
+    def _route_without_body(self, arrival: Arrival, now: float, wait: Wait | None = None) -> Routed | Refused | Waiting:
+        """Any ready endpoint will do: the one with the fewest requests in flight. Nothing is charged, and nobody waits
+        but for the first endpoint."""
+        pool, rules = self.pool, self.rules
+        if rules.flow is not None and wait is None and not pool.endpoints and pool.spec is not None:
+            flow = self._line.flow(rules, arrival, pool.catalogue.priority_of(arrival.objective))
+            _, place = self._line.enter(rules, flow, arrival, None, now, wanted=False)
+            return place if isinstance(place, Waiting) else self.turn_away(arrival, self._no_place(place or ""), now)
         rows: Rows = pool.rows if arrival.subset is None else pool.subset(arrival.subset)
         if not len(rows):
             return self.turn_away(arrival, nobody(pool, arrival), now)
@@ -254,34 +299,13 @@ class Director:
         cycle: Cycle | None = None,
         rows: Rows | None = None,
         shed: Shed | None = None,
+        wait: Wait | None = None,
     ) -> Refused:
         target = "" if resolution is None else resolution.target
         self._observer.refused(model, target, refusal.code, now)
         if wanted and self._journal is not None:
+            endpoints = self.pool.by_row
             self._journal.refused(
-                Refusal(
-                    arrival.request_id,
-                    now,
-                    refusal.status,
-                    refusal.code,
-                    refusal.message,
-                    model,
-                    target,
-                    arrival.objective,
-                    None if resolution is None else resolution.priority,
-                    0 if rows is None else len(rows),
-                    () if cycle is None else tuple(cycle.steps),
-                    "" if shed is None else shed.detector,
-                    None if shed is None else shed.saturation,
-                    rows,
-                    self.pool.by_row,
-                )
+                refusal_told(arrival, refusal, model, now, resolution, cycle, rows, shed, wait, endpoints)
             )
         return refusal
-
-
-def _who_has_the_model(cycle: Cycle, rows: Rows) -> Rows:
-    kept = able(cycle.columns, cycle.target, rows)
-    if len(kept) < len(rows):
-        cycle.steps.append(Step(LISTS_MODEL, len(rows), len(kept), kept))
-    return kept

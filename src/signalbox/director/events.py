@@ -6,10 +6,13 @@ from typing import Protocol
 
 import msgspec
 
+from signalbox.admission.flow import Serving
 from signalbox.director.prefixes import Lookup, PrefixTracker
+from signalbox.director.wait import Wait
 from signalbox.payloads import Usage
 from signalbox.pool import Charge, Endpoint
 from signalbox.scheduling import Cycle, Decision, Policy
+from signalbox.scheduling.latency import Predicted
 from signalbox.scheduling.prefix import Insertion
 
 
@@ -68,6 +71,12 @@ class Ticket(msgspec.Struct):
     """For it: requests of ours that were past their first token there."""
     moved: bool = False
     """Whether a fallback served it."""
+    predicted: Predicted | None = None
+    """How fast its first choice was expected to answer, where a plugin asked for that."""
+    wait: Wait | None = None
+    """How it waited for its turn, where requests may have to."""
+    serving: Serving | None = None
+    """For a sheddable request that may be taken back from its server, until it ends: by whom."""
     charge: Charge | None = None
     """This request on its endpoint's in-flight account, until it ends."""
     noted: bool = False
@@ -77,13 +86,18 @@ class Ticket(msgspec.Struct):
     finished_at: float | None = None
     """For the journal: and when."""
 
+    @property
+    def routed_at(self) -> float:
+        """When its wait was over, in seconds: what its server has to answer for begins here."""
+        return self.received_at if self.wait is None else self.received_at + self.wait.seconds
+
 
 class Completion(msgspec.Struct, frozen=True):
     """How a routed request ended."""
 
     outcome: str
-    """``complete``, ``cancelled`` (client or proxy went away) or ``server_error`` (status >= 500, or an error reported
-    under a status below 300, as streams must)."""
+    """``complete``, ``cancelled`` (client or proxy went away), ``evicted`` (taken back for one that matters more) or
+    ``server_error`` (status >= 500, or an error reported under a status below 300, as streams must)."""
     status: int | None
     response_bytes: int
     usage: Usage | None

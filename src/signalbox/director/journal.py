@@ -11,8 +11,11 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from signalbox.admission import Shed
+from signalbox.director.arrival import Arrival, Refused
 from signalbox.director.events import Ticket
-from signalbox.pool import Columns, Endpoint, Rows
+from signalbox.director.wait import Wait
+from signalbox.pool import Columns, Endpoint, Resolution, Rows
 from signalbox.scheduling import Cycle, Decision, Step
 
 K = TypeVar("K")
@@ -44,6 +47,8 @@ class Refusal(msgspec.Struct, frozen=True):
     """The candidates' rows; ``None`` where nobody came into question."""
     endpoints: Mapping[int, Endpoint] = {}
     """The pool's endpoints at the time, by row."""
+    wait: Wait | None = None
+    """How it waited, or that there was no room to; ``None`` where requests do not wait."""
 
 
 class Journal(Protocol[K]):
@@ -63,3 +68,36 @@ class Journal(Protocol[K]):
 
     def finished(self, ticket: Ticket) -> None:
         """A request that was told as routed ended; its ticket says how."""
+
+
+def refusal_told(
+    arrival: Arrival,
+    refusal: Refused,
+    model: str,
+    now: float,
+    resolution: Resolution | None,
+    cycle: Cycle | None,
+    rows: Rows | None,
+    shed: Shed | None,
+    wait: Wait | None,
+    endpoints: Mapping[int, Endpoint],
+) -> Refusal:
+    """Return what a journal keeps of a request that goes nowhere, as far as it got."""
+    return Refusal(
+        arrival.request_id,
+        now,
+        refusal.status,
+        refusal.code,
+        refusal.message,
+        model,
+        "" if resolution is None else resolution.target,
+        arrival.objective,
+        None if resolution is None else resolution.priority,
+        0 if rows is None else len(rows),
+        () if cycle is None else tuple(cycle.steps),
+        "" if shed is None else shed.detector,
+        None if shed is None else shed.saturation,
+        rows,
+        endpoints,
+        wait,
+    )

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import msgspec
 
-from signalbox.payloads import Request, read_prompt
+from signalbox.payloads import Request
 from signalbox.pool import Endpoint, Pool
 from signalbox.scheduling.configuration.accepted import PrefixIndexParameters
 from signalbox.scheduling.prefix import (
+    Cutter,
     Insertion,
     PrefixIndex,
     PrefixMatch,
     PromptBlocks,
     block_size_for,
     engine_capacity,
-    hash_prompt,
 )
 
 
@@ -41,6 +41,7 @@ class PrefixTracker:
         self.parameters = parameters
         self._pool = pool
         self._index = PrefixIndex(parameters.block_size_tokens)
+        self._cutter = Cutter()
         self._capacity_changes = -1
         self._seen: tuple[Endpoint, ...] = ()
 
@@ -67,7 +68,7 @@ class PrefixTracker:
     def cut(self, request: Request, target: str, block_size: int, most: int) -> PromptBlocks:
         """Cut a prompt into blocks of ``block_size`` tokens, up to ``most`` tokens. For whoever knows prompts by other
         means than their text to override."""
-        return hash_prompt(read_prompt(request), target, block_size, most)
+        return self._cutter.cut(request, target, block_size, most)
 
     def remember(self, lookup: Lookup, endpoint: Endpoint) -> Insertion | None:
         """The prompt goes to ``endpoint``; ``None`` where the engines' block size changed since it was looked up."""

@@ -66,5 +66,88 @@ def exhausted(pool: Pool, shed: Shed | None) -> Refused:
     )
 
 
+def cannot_wait(pool: Pool, why: str) -> Refused:
+    """There is no room in the queues; ``why`` has the figures."""
+    if not pool.endpoints:
+        return _no_endpoints(pool, f"{_named(pool)} has no ready endpoint, and {why}")
+    return refuse(
+        429,
+        "InferencePoolResourceExhausted",
+        f"{_named(pool)} is at its limit, and {why}: try again later; operators raise the limits of flowControl in the"
+        " picker's configuration, or add endpoints",
+        type="rate_limit_error",
+        error_code="queue_full",
+        retry_after=1,
+        dropped="rejected-saturated",
+    )
+
+
+def waited_too_long(pool: Pool, seconds: float) -> Refused:
+    """The time of a request that waited has run out."""
+    if not pool.endpoints:
+        return _no_endpoints(pool, f"{_named(pool)} had no ready endpoint for the {seconds:.3g} s this request waited")
+    return refuse(
+        429,
+        "InferencePoolResourceExhausted",
+        f"{_named(pool)} had no room for this request in the {seconds:.3g} s it waited: try again later; operators"
+        " raise defaultRequestTTL of flowControl in the picker's configuration, or add endpoints",
+        type="rate_limit_error",
+        error_code="queue_timeout",
+        retry_after=1,
+        dropped="rejected-ttl-expired",
+    )
+
+
+def taken_back(pool: Pool, priority: int, above: int) -> Refused:
+    """A request is taken back from its server, since one of priority ``above`` waits for room."""
+    return refuse(
+        429,
+        "InferencePoolResourceExhausted",
+        f"this request of priority {priority} was taken back from its server: {_named(pool)} is at its limit, and"
+        f" requests of priority {above} wait; try again later",
+        type="rate_limit_error",
+        error_code="evicted",
+        retry_after=1,
+        dropped="evicted-priority",
+    )
+
+
+def client_left(pool: Pool, seconds: float) -> Refused:
+    """Nobody hears it: for the records."""
+    return refuse(
+        503,
+        "ClientClosedRequest",
+        f"the client left after it had waited {seconds:.3g} s for room in {_named(pool)}",
+        type="server_error",
+        error_code="client_left",
+        dropped="rejected-context-cancelled",
+    )
+
+
+def shutting_down(pool: Pool) -> Refused:
+    """The picker stops before the request's turn."""
+    return refuse(
+        503,
+        "ServiceUnavailable",
+        f"the endpoint picker of {_named(pool)} shuts down: try again, and another one will take the request",
+        type="server_error",
+        error_code="shutting_down",
+        retry_after=1,
+        dropped="rejected-shutting-down",
+    )
+
+
+def _no_endpoints(pool: Pool, why: str) -> Refused:
+    return refuse(
+        503,
+        "ServiceUnavailable",
+        f"{why}; see that its pods run, match its selector and are Ready",
+        type="server_error",
+        error_code="no_ready_endpoint",
+        retry_after=1,
+        dropped="rejected-no-endpoints",
+    )
+
+
 def _named(pool: Pool) -> str:
     return f"InferencePool {pool.namespace}/{pool.name}"

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from signalbox.admission import SaturationGate, Shed, SheddableGate
+from signalbox.admission import AdmitterGate, Gate, OpenGate, SaturationGate, SheddableGate
+from signalbox.admission.flow import FlowQueues
+from signalbox.director.precise import PreciseTracker
 from signalbox.director.prefixes import PrefixTracker
 from signalbox.pool import Endpoint, Pool, Rows
 from signalbox.scheduling import Cycle, Decision, GuideThresholds, Policy, guide_profile
@@ -21,13 +23,6 @@ class Scheduler(Protocol):
 
     def schedule(self, cycle: Cycle, rows: Rows) -> Decision | None:
         """Choose among ``rows``, which are not empty; ``None`` where none qualifies."""
-
-
-class Gate(Protocol):
-    """Decides who is refused."""
-
-    def admit(self, cycle: Cycle, rows: Rows) -> Shed | None:
-        """Return ``None`` to admit, or the refusal."""
 
 
 def _nobody_minds(endpoint: Endpoint) -> None:
@@ -49,6 +44,8 @@ class Rules:
     left: Callable[[Endpoint], None] = _nobody_minds
     """Told of every endpoint that leaves."""
     policy: Policy | None = None
+    flow: FlowQueues | None = None
+    """Where requests wait while the pool is full; ``None`` where they do not wait."""
 
 
 def guide_rules(thresholds: GuideThresholds | None = None) -> Rules:
@@ -65,13 +62,25 @@ def policy_rules(policy: Policy, pool: Pool, previous: Rules | None = None) -> R
     if policy.prefix is not None:
         kept = previous.prefix if previous is not None else None
         same = kept is not None and kept.parameters == policy.prefix
-        tracker = kept if same else PrefixTracker(pool, policy.prefix)
+        if policy.precise is not None:
+            precise, source = policy.precise
+            same = same and isinstance(kept, PreciseTracker) and (kept.precise, kept.source) == policy.precise
+            tracker = kept if same else PreciseTracker(pool, policy.prefix, precise, source)
+        else:
+            same = same and not isinstance(kept, PreciseTracker)
+            tracker = kept if same else PrefixTracker(pool, policy.prefix)
+    flow = None if policy.flow is None else FlowQueues(policy.flow)
+    # What has waited for its turn is not shed then.
+    gate: Gate = SaturationGate(policy.detector.name, policy.saturation) if flow is None else OpenGate()
+    if policy.admitters:
+        gate = AdmitterGate(gate, policy.admit)
     return Rules(
         scheduler=policy,
-        gate=SaturationGate(policy.detector.name, policy.saturation),
+        gate=gate,
         prefix=tracker,
         configured=True,
         passthrough=policy.passthrough,
         left=policy.left,
         policy=policy,
+        flow=flow,
     )

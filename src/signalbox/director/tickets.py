@@ -98,3 +98,20 @@ def _stages(pool: Pool, decision: Decision) -> list[tuple[Endpoint, bool]]:
 def _charge_stage(pool: Pool, stage: Endpoint, prompt_tokens: float, lookup: Lookup | None) -> Charge:
     cached = 0.0 if lookup is None or not prompt_tokens else lookup.cached_tokens(stage)
     return pool.acquire(stage, prompt_tokens - cached, 0.0, cached)
+
+
+def release_stages(pool: Pool, ticket: Ticket) -> None:
+    """The prefill and encode servers have done their part."""
+    for charge in ticket.stage_charges:
+        pool.release(charge)
+    ticket.stage_charges = ()
+
+
+def keep_prompt(ticket: Ticket, outcome: str, status: int | None) -> None:
+    """A request ended: its prompt stays in the index, unless it was refused or never answered and so not computed. One
+    whose answer broke off was."""
+    unanswered = outcome != "complete" and ticket.first_byte_at is None
+    if ticket.tracker is not None and (unanswered or (status is not None and status >= 400)):
+        for insertion in ticket.insertions:
+            ticket.tracker.give_back(insertion)
+    ticket.insertions = ()

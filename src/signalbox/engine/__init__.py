@@ -4,6 +4,7 @@ a caller on a real or a virtual clock passes the time in and gets back what happ
 
 from signalbox.engine.adapters import UnknownAdapter
 from signalbox.engine.blocks import BlockPool, chain_hashes
+from signalbox.engine.cache_changes import CacheChange, Cached, Evicted
 from signalbox.engine.config import EngineConfig
 from signalbox.engine.engine import Engine, RequestTooLarge
 from signalbox.engine.profile import DEFAULT_PROFILE, PROFILES, EngineProfile
@@ -14,10 +15,13 @@ __all__ = [
     "DEFAULT_PROFILE",
     "PROFILES",
     "BlockPool",
+    "CacheChange",
+    "Cached",
     "Engine",
     "EngineConfig",
     "EngineProfile",
     "EngineStats",
+    "Evicted",
     "Phase",
     "Request",
     "RequestState",

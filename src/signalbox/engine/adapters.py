@@ -1,5 +1,7 @@
 """Where LoRA adapters are: known by name, in host memory, in a GPU slot, in the running batch."""
 
+from __future__ import annotations
+
 from collections import Counter, OrderedDict
 
 
@@ -96,6 +98,13 @@ class AdapterTiers:
         self._batch[name] -= 1
         if not self._batch[name]:
             del self._batch[name]
+
+    def fork(self) -> AdapterTiers:
+        """A copy that goes its own way."""
+        copy = AdapterTiers(self.max_loras, self._max_cpu, self._disk_seconds, self._copy_seconds)
+        copy._known, copy._cpu, copy._gpu = self._known.copy(), self._cpu.copy(), self._gpu.copy()
+        copy._in_flight, copy._batch = self._in_flight.copy(), self._batch.copy()
+        return copy
 
     def _to_host(self, name: str) -> float:
         if name in self._cpu:

@@ -1,7 +1,11 @@
 """KV cache blocks: reference counts, the prefix cache, and least-recently-used eviction with tails before heads."""
 
+from __future__ import annotations
+
 from collections import OrderedDict
 from collections.abc import Sequence
+
+from signalbox.engine.cache_changes import CacheChange, Evicted
 
 
 def chain_hashes(tokens: Sequence[int], block_size: int, root: int = 0) -> list[int]:
@@ -28,7 +32,7 @@ class BlockPool:
     else counts single blocks.
     """
 
-    __slots__ = ("_idle", "_private", "_references", "hash_blocks", "total")
+    __slots__ = ("_idle", "_private", "_references", "changes", "hash_blocks", "total")
 
     def __init__(self, total: int, hash_blocks: int = 1) -> None:
         if total < 1:
@@ -38,6 +42,8 @@ class BlockPool:
         self._references: dict[int, int] = {}
         self._idle: OrderedDict[int, None] = OrderedDict()  # oldest first
         self._private = 0
+        self.changes: list[CacheChange] | None = None
+        """What became of the prefix cache since somebody last took it; ``None`` while nobody listens."""
 
     @property
     def live(self) -> int:
@@ -82,18 +88,25 @@ class BlockPool:
             return False
         short = count - (free - self.idle)
         if short > 0:
-            for _ in range(-(-short // self.hash_blocks)):
-                self._idle.popitem(last=False)
+            evicted = range(-(-short // self.hash_blocks))
+            if self.changes is None:
+                for _ in evicted:
+                    self._idle.popitem(last=False)
+            else:
+                self.changes.append(Evicted([self._idle.popitem(last=False)[0] for _ in evicted]))
         self._private += count
         return True
 
-    def publish(self, block: int) -> bool:
-        """The private blocks of one hash are full: share them; False if others already have the hash."""
-        if block in self._references or block in self._idle:
-            return False
-        self._private -= self.hash_blocks
-        self._references[block] = 1
-        return True
+    def publish(self, blocks: Sequence[int]) -> list[int]:
+        """The private blocks of these hashes are full: share them; which were, as others already have the rest."""
+        references, idle = self._references, self._idle
+        shared = []
+        for block in blocks:
+            if block not in references and block not in idle:
+                references[block] = 1
+                shared.append(block)
+        self._private -= len(shared) * self.hash_blocks
+        return shared
 
     def release(self, shared: Sequence[int], private: int) -> None:
         """Give back one request's blocks, ``shared`` hashes in chain order: its tail will be the first evicted."""
@@ -106,3 +119,11 @@ class BlockPool:
                 del references[block]
                 self._idle[block] = None
         self._private -= private
+
+    def fork(self) -> BlockPool:
+        """A copy that goes its own way."""
+        copy = BlockPool(self.total, self.hash_blocks)
+        copy._references = self._references.copy()
+        copy._idle = self._idle.copy()
+        copy._private = self._private
+        return copy

@@ -7,6 +7,7 @@ lists, and each batch looks at one of them. When a sequence ends is known from t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from heapq import heappop, heappush
 
 from signalbox.engine.requests import Phase, RequestState
@@ -99,6 +100,18 @@ class DecodingSet:
             self._taken[place] += 1
         self.tick += batches
         self.kv_tokens += batches * self.count
+
+    def fork(self, twins: Mapping[RequestState, RequestState]) -> DecodingSet:
+        """A copy that goes its own way, of the sequences' ``twins``."""
+        copy = DecodingSet(self._size)
+        copy.tick, copy.count, copy.kv_tokens = self.tick, self.count, self.kv_tokens
+        copy._crossings = [{twins[state]: None for state in crossing} for crossing in self._crossings]
+        copy._taken = self._taken.copy()
+        copy._finishing = {
+            tick: [twins[state] for state in states if state in twins] for tick, states in self._finishing.items()
+        }
+        copy._finish_ticks = self._finish_ticks.copy()
+        return copy
 
     def _next(self, batches: int) -> list[int]:
         return [(self.tick + ahead) % self._size for ahead in range(batches)]

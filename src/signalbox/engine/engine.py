@@ -4,17 +4,20 @@ A batch costs only what changes in it: sequences that end, that need a new block
 in which nothing happens but one more token each, all up to the next event are taken in one jump.
 """
 
-from collections import deque
+from __future__ import annotations
+
 from itertools import pairwise
 
 from signalbox.engine.adapters import AdapterTiers
-from signalbox.engine.blocks import BlockPool
+from signalbox.engine.cache_changes import CacheChange
 from signalbox.engine.config import EngineConfig
 from signalbox.engine.decoding import DecodingSet
+from signalbox.engine.memory import KVMemory
 from signalbox.engine.profile import EngineProfile
 from signalbox.engine.requests import Phase, Request, RequestState
 from signalbox.engine.results import EngineStats, StepResult
 from signalbox.engine.run import DecodeRun
+from signalbox.engine.waiting import WaitingQueues
 
 
 class RequestTooLarge(Exception):
@@ -29,18 +32,16 @@ class Engine:
         self.profile = profile
         self.config = config
         self._each_batch = each_batch
-        self._unit = config.block_size * config.hash_blocks  # tokens a hash stands for
         self.adapters = AdapterTiers(
             config.max_loras,
             config.max_cpu_loras,
             profile.lora_disk_seconds(config.max_lora_rank),
             profile.lora_copy_seconds(config.max_lora_rank),
         )
-        self._pool = BlockPool(config.num_gpu_blocks, config.hash_blocks)
+        self._memory = KVMemory(config)
         self._states: dict[str, RequestState] = {}
         self._running: dict[RequestState, None] = {}  # in order of admission
-        # One queue per adapter: a request whose adapter has no slot is overtaken without a walk over all that wait.
-        self._waiting: dict[str | None, deque[RequestState]] = {}
+        self._waiting = WaitingQueues(self.adapters)
         self._order = 0
         self._decoding = DecodingSet(config.block_size)
         self._run: DecodeRun | None = None  # while nothing but decoding goes on
@@ -74,7 +75,7 @@ class Engine:
         state = RequestState(request, now, self._order)
         self._order += 1
         self._states[request.id] = state
-        self._waiting.setdefault(request.adapter, deque()).append(state)
+        self._waiting.append(state)
         self._last_arrival = max(self._last_arrival, now)
         self._run = None
         return state
@@ -86,7 +87,7 @@ class Engine:
             return None
         state.base_generated = self.generated(state)
         if state.phase is Phase.WAITING:
-            self._dequeue(state)
+            self._waiting.remove(state)
             self._run = None  # those behind it may be smaller
         else:
             self._leave_batch(state)
@@ -112,10 +113,7 @@ class Engine:
 
     def cached_tokens(self, request: Request) -> int:
         """Prompt tokens the prefix cache would spare this request if it were scheduled now. Changes nothing."""
-        if not self.config.prefix_caching:
-            return 0
-        found, _ = self._pool.match(request.block_hashes, (request.prompt_tokens - 1) // self._unit)
-        return found * self._unit
+        return self._memory.spared(request.block_hashes, request.prompt_tokens)
 
     def step(self, now: float) -> StepResult:
         """Finish every batch that ends by ``now``, start those that follow, and report.
@@ -137,19 +135,29 @@ class Engine:
                 start = self._jump(self._run, now, result)
             self._start(start)
 
+    def listen_to_cache(self) -> None:
+        """From now on, note what becomes of the prefix cache, for `cache_changes`."""
+        self._memory.pool.changes = []
+
+    def cache_changes(self) -> list[CacheChange]:
+        """Return what became of the prefix cache since the last call, in order."""
+        pool = self._memory.pool
+        changes = pool.changes
+        if not changes:
+            return []
+        pool.changes = []
+        return changes
+
     def stats(self) -> EngineStats:
         """Counts as of the last call that changed something."""
-        waiting = deferred = 0
-        for adapter, queue in self._waiting.items():
-            waiting += len(queue)
-            if not self.adapters.admissible(adapter):
-                deferred += len(queue)
+        waiting, deferred = self._waiting.counts()
+        pool = self._memory.pool
         return EngineStats(
             running=len(self._running),
             waiting=waiting,
             deferred=deferred,
-            kv_usage=self._pool.live / self._pool.total,
-            live_blocks=self._pool.live,
+            kv_usage=pool.live / pool.total,
+            live_blocks=pool.live,
             prefix_queries=self._prefix_queries,
             prefix_hits=self._prefix_hits,
             preemptions=self._preemptions,
@@ -160,19 +168,44 @@ class Engine:
             adapters_in_host_memory=self.adapters.in_host_memory,
         )
 
-    @property
-    def batch_end(self) -> float | None:
-        """When the batch in progress ends; ``None`` where there is none."""
-        return self._batch_end
+    def waiting_at_batch(self) -> int:
+        """How many of those who wait did so already when the batch in progress began; all where there is none."""
+        since = self._last_arrival if self._batch_end is None else self._batch_end - self._duration
+        return sum([state.arrival <= since for state in self._waiting])
 
-    def uncomputed_tokens(self) -> int:
-        """Prompt tokens of all requests here that no batch has taken yet, less what the prefix cache would spare."""
-        state = self._prefill
-        tokens = 0 if state is None else self._prefill_length(state) - state.computed
-        for queue in self._waiting.values():
-            for state in queue:
-                tokens += self._prefill_length(state) - self.cached_tokens(state.request)
-        return tokens
+    @property
+    def next_outcome(self) -> float | None:
+        """The earliest moment at which somebody here may get a first token or end, as long as nobody else is submitted;
+        ``None`` where there is nothing to do."""
+        if self._batch_end is None:
+            return self._next_start()
+        if self._run is None:
+            return self._batch_end
+        decoding = self._decoding
+        batches = decoding.batches_to_an_end()
+        if decoding.blocks_for(batches) > self._memory.pool.free:
+            return self._batch_end  # somebody may be preempted on the way
+        return self._run.end(decoding.tick - self._run.tick + batches)
+
+    def fork(self) -> Engine:
+        """A copy that goes its own way: what would become of this engine if it were told something else."""
+        copy = Engine.__new__(Engine)
+        copy.__dict__.update(self.__dict__)
+        twins = {state: state.fork() for state in self._states.values()}
+        copy._states = {state.request.id: state for state in twins.values()}
+        copy._running = {twins[state]: None for state in self._running}
+        copy.adapters = self.adapters.fork()
+        copy._memory = self._memory.fork(self.config)
+        copy._waiting = self._waiting.fork(copy.adapters, twins)
+        copy._decoding = self._decoding.fork(twins)
+        copy._prefill = None if self._prefill is None else twins[self._prefill]
+        copy._prefilled = [twins[state] for state in self._prefilled]
+        return copy
+
+    @property
+    def in_flight(self) -> tuple[RequestState, ...]:
+        """Every request that was submitted and has not ended, in order."""
+        return tuple(self._states.values())
 
     # -- starting a batch ---------------------------------------------------------------------------------------------
 
@@ -181,7 +214,7 @@ class Engine:
             return self._free_at
         if not self._waiting:
             return None
-        return max(self._free_at, min(queue[0].arrival for queue in self._waiting.values()))
+        return max(self._free_at, self._waiting.earliest())
 
     def _jump(self, run: DecodeRun, now: float, result: StepResult) -> float:
         """Take all batches of the run that end by ``now``, but for the one in which a sequence ends, if there is room
@@ -189,7 +222,7 @@ class Engine:
         decoding = self._decoding
         before = decoding.tick - run.tick
         count = min(run.ended_by(now) - before, decoding.batches_to_an_end() - 1)
-        if count < 1 or not self._pool.allocate(decoding.blocks_for(count)):
+        if count < 1 or not self._memory.pool.allocate(decoding.blocks_for(count)):
             return self._free_at
         decoding.jump(count)
         tokens = count * decoding.count
@@ -244,11 +277,13 @@ class Engine:
     def _extend_decoding(self) -> bool:
         """Give a new block to each sequence that needs one in this batch; whether anything was preempted for it."""
         preempted = False
+        memory = self._memory
         for state in self._decoding.due():
             if state.phase is not Phase.DECODE:
                 continue  # preempted for an earlier one of this list
-            self._publish(state, self._computed(state) // self._unit)
-            while not self._pool.allocate(1):
+            if self._offering:
+                memory.publish(state, self._computed(state))
+            while not memory.pool.allocate(1):
                 victim = next(reversed(self._running))
                 self._preempt(victim)
                 preempted = True
@@ -259,21 +294,13 @@ class Engine:
         return preempted
 
     def _admit(self, start: float, budget: int) -> tuple[RequestState, int, float] | None:
-        state = self._next_waiting(start)
+        state = self._waiting.next(start)
         if state is None:
             return None
-        size, unit, length = self.config.block_size, self._unit, self._prefill_length(state)
-        # The last token is always computed: its logits give the next one.
-        found, idle = self._pool.match(state.hashes, (length - 1) // unit) if self.config.prefix_caching else (0, 0)
-        chunk = min(budget, length - found * unit)
-        hash_blocks = self.config.hash_blocks
-        if -(-(found * unit + chunk) // size) - found * hash_blocks > self._pool.free - idle * hash_blocks:
+        chunk = self._memory.admit(state, self._prefill_length(state), budget)
+        if chunk is None:
             return None
-        self._dequeue(state)
-        self._pool.share(state.hashes[:found])
-        state.shared = state.hashes[:found]
-        state.published = found
-        state.computed = found * unit
+        self._waiting.remove(state)
         state.phase = Phase.PREFILL
         self._running[state] = None
         if state.cached_tokens is None:  # a resumed request is not asked for twice
@@ -288,32 +315,14 @@ class Engine:
 
     def _compute(self, state: RequestState, chunk: int) -> bool:
         """Plan ``chunk`` more prompt tokens of a sequence into this batch; False if their blocks do not fit."""
-        size = self.config.block_size
-        end = state.computed + chunk
-        blocks = -(-end // size) - len(state.shared) * self.config.hash_blocks - state.private
-        if not self._pool.allocate(blocks):
+        if not self._memory.extend(state, state.computed + chunk):
             return False
-        state.private += blocks
-        state.computed = end
-        self._publish(state, end // self._unit)
-        if end == self._prefill_length(state):
+        if state.computed == self._prefill_length(state):
             self._prefilled.append(state)
             self._prefill = None
         else:
             self._prefill = state
         return True
-
-    def _next_waiting(self, start: float) -> RequestState | None:
-        best: RequestState | None = None
-        for adapter, queue in self._waiting.items():
-            head = queue[0]
-            if (
-                head.arrival <= start
-                and (best is None or head.order < best.order)
-                and self.adapters.admissible(adapter)
-            ):
-                best = head
-        return best
 
     # -- finishing a batch --------------------------------------------------------------------------------------------
 
@@ -330,7 +339,8 @@ class Engine:
             self._begin_decode(state, end, result)
         tokens += len(prefilled)
         for state in self._decoding.ended():
-            self._publish(state, self._computed(state) // self._unit)
+            if self._offering:
+                self._memory.publish(state, self._computed(state))
             state.base_generated = state.request.output_tokens
             state.last_token_at = end
             self._leave_batch(state)
@@ -351,7 +361,7 @@ class Engine:
         state.last_token_at = end
         self._decoding.begin(state)
         self._run = None
-        self._offering += self._offers(request)
+        self._offering += self._memory.offers(request)
 
     # -- leaving ------------------------------------------------------------------------------------------------------
 
@@ -364,21 +374,20 @@ class Engine:
         state.phase = Phase.WAITING
         state.preemptions += 1
         self._preemptions += 1
-        self._waiting.setdefault(state.request.adapter, deque()).appendleft(state)
+        self._waiting.put_back(state)
 
     def _leave_batch(self, state: RequestState) -> None:
         """Undo everything a sequence holds in the running batch."""
         self._run = None
         if state.phase is Phase.DECODE:
             self._decoding.leave(state)
-            self._offering -= self._offers(state.request)
+            self._offering -= self._memory.offers(state.request)
         elif state is self._prefill:
             self._prefill = None
         else:
             self._prefilled.remove(state)
         del self._running[state]
-        self._pool.release(state.shared, state.private)
-        state.shared, state.private, state.published, state.computed = [], 0, 0, 0
+        self._memory.release(state)
         if state.request.adapter is not None:
             self.adapters.part(state.request.adapter)
 
@@ -389,13 +398,7 @@ class Engine:
         if state.request.adapter is not None:
             self.adapters.leave(state.request.adapter)
 
-    def _dequeue(self, state: RequestState) -> None:
-        queue = self._waiting[state.request.adapter]
-        queue.remove(state)  # the head, except for a cancel
-        if not queue:
-            del self._waiting[state.request.adapter]
-
-    # -- blocks -------------------------------------------------------------------------------------------------------
+    # -- lengths ------------------------------------------------------------------------------------------------------
 
     def _prefill_length(self, state: RequestState) -> int:
         return state.request.prompt_tokens + state.base_generated
@@ -403,23 +406,3 @@ class Engine:
     def _computed(self, state: RequestState) -> int:
         """Tokens of a decoding sequence whose KV exists: all but the newest."""
         return state.request.prompt_tokens + self.generated(state) - 1
-
-    def _offers(self, request: Request) -> bool:
-        return request.tokens_between is not None and self.config.prefix_caching
-
-    def _publish(self, state: RequestState, full: int) -> None:
-        """Offer what the sequence's first ``full`` hashes stand for to the prefix cache, as far as tokens are known."""
-        if not self.config.prefix_caching:
-            return
-        unit, hashes = self._unit, state.hashes
-        while state.published < full:
-            index = state.published
-            if index == len(hashes):
-                if state.request.tokens_between is None:
-                    return
-                parent = hashes[-1] if hashes else state.request.root
-                hashes.append(hash((parent, tuple(state.request.tokens_between(index * unit, (index + 1) * unit)))))
-            if self._pool.publish(hashes[index]):
-                state.private -= self.config.hash_blocks
-                state.shared.append(hashes[index])
-            state.published += 1

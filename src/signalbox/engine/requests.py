@@ -1,5 +1,7 @@
 """What an engine is asked to do, and what becomes of it."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -79,6 +81,22 @@ class RequestState:
         self.base_generated = 0  # tokens generated when the engine's tick was base_tick
         self.base_tick = 0
         self.finish_tick = 0
+
+    def fork(self) -> RequestState:
+        """A copy that goes its own way."""
+        copy = RequestState(self.request, self.arrival, self.order)
+        copy.phase = self.phase
+        copy.scheduled_at, copy.first_token_at, copy.finished_at = (
+            self.scheduled_at,
+            self.first_token_at,
+            self.finished_at,
+        )
+        copy.last_token_at = self.last_token_at
+        copy.cached_tokens, copy.preemptions, copy.computed = self.cached_tokens, self.preemptions, self.computed
+        copy.hashes, copy.shared = self.hashes.copy(), self.shared.copy()
+        copy.private, copy.jumped, copy.published = self.private, self.jumped, self.published
+        copy.base_generated, copy.base_tick, copy.finish_tick = self.base_generated, self.base_tick, self.finish_tick
+        return copy
 
     @property
     def ended(self) -> bool:

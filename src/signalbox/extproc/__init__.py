@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 
 from signalbox.director import Director
 from signalbox.extproc.bodies import BodyBudget
-from signalbox.extproc.exchange import Exchange, Terms
+from signalbox.extproc.exchange import Exchange
+from signalbox.extproc.suspended import Deliver, Pending, WaitingRoom
+from signalbox.extproc.terms import Terms
 from signalbox.wire import Accept, Call
 
-__all__ = ["PROCESS", "BodyBudget", "Exchange", "Terms", "picker_routes"]
+__all__ = ["PROCESS", "BodyBudget", "Deliver", "Exchange", "Pending", "Terms", "WaitingRoom", "picker_routes"]
 
 PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 

@@ -6,17 +6,22 @@ from collections.abc import Callable, Mapping
 
 from signalbox.director import Director, Ticket
 from signalbox.extproc.bodies import BodyBudget
+from signalbox.extproc.suspended import WaitingRoom
 from signalbox.payloads import ResponseReader
 
 
 class Answer:
     """Watches one answer and settles the account at its end, once."""
 
-    __slots__ = ("_begun", "_budget", "_clock", "_director", "_held", "_reader", "_size", "_ticket", "status")
+    __slots__ = ("_begun", "_budget", "_clock", "_director", "_held", "_reader", "_room", "_size", "_ticket", "status")
 
-    def __init__(self, director: Director, ticket: Ticket, clock: Callable[[], float], budget: BodyBudget) -> None:
-        """``budget`` is charged for the bytes that are kept of the answer; without room its usage stays unread."""
+    def __init__(
+        self, director: Director, ticket: Ticket, clock: Callable[[], float], budget: BodyBudget, room: WaitingRoom
+    ) -> None:
+        """``budget`` is charged for the bytes that are kept of the answer; without room its usage stays unread.
+        ``room`` is where others wait for this one's end."""
         self._director = director
+        self._room = room
         self._budget = budget
         self._held = 0
         self._ticket: Ticket | None = ticket
@@ -46,6 +51,7 @@ class Answer:
         if not self._begun:
             self._begun = True
             self._director.first_byte(self._ticket, self._clock(), self.status)
+            self._room.freed()
         if self._reader is not None:
             self._reader.feed(body)
             if (held := self._reader.held) != self._held:
@@ -73,6 +79,7 @@ class Answer:
             response_bytes=self._size,
             usage=usage,
         )
+        self._room.freed()
 
     def _charge(self, held: int) -> None:
         self._budget.held += held - self._held

@@ -1,4 +1,4 @@
-"""Request bodies that wait for their last piece, and how much of that a picker keeps in all."""
+"""Request bodies that wait for their last piece or for their turn, and how much of that a picker keeps in all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def _nothing() -> int:
 
 
 class BodyBudget:
-    """Bytes of unfinished request bodies that all exchanges of a picker may keep together.
+    """Bytes of unfinished and waiting request bodies that all exchanges of a picker may keep together.
 
     ``elsewhere`` tells what its transport keeps (unfinished messages, answers that wait): both count against ``limit``.
     A body is given up only when a piece of one comes, so what the transport takes in between, up to a bound of its own,

@@ -13,44 +13,37 @@ Gateways differ in how they send bodies, and Envoy names its modes in the first 
 
 A gateway that names no mode gets the default given by whoever built the exchange. Whatever ends the stream, the
 director hears of it exactly once.
+
+A request may have to wait before there is an outcome. In every mode its exchange is suspended then: it costs memory,
+which counts against the budget for bodies, and goes on where it stopped once the outcome is delivered. What the gateway
+says meanwhile is answered after that, except that an answer to the client, which Envoy itself can give (a timeout of
+its own), means that nobody needs an endpoint any more.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 
 from signalbox.director import Director, Refused, Routed
 from signalbox.extproc import encoding, headers, refusals
 from signalbox.extproc.answer import Answer
-from signalbox.extproc.bodies import BodyBudget, HeldBody
+from signalbox.extproc.bodies import HeldBody
 from signalbox.extproc.decoding import PLAIN_TAIL
+from signalbox.extproc.logged import log, log_refused, log_routed
 from signalbox.extproc.phases import Phases
+from signalbox.extproc.suspended import Pending, Suspended
+from signalbox.extproc.terms import FULL_DUPLEX, Terms
 from signalbox.wire import Call
 
-log = logging.getLogger("signalbox.extproc")
-
-_FULL_DUPLEX: int = ProcessingMode.FULL_DUPLEX_STREAMED
 _BUFFERED: int = ProcessingMode.BUFFERED
 _STREAMED: int = ProcessingMode.STREAMED
 _NONE: int = ProcessingMode.NONE
 
 _NO_VALUES: headers.Values = {}
 _NO_HEADERS: Mapping[str, str] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What every exchange of a picker shares: modes where the gateway names none, the body limit in bytes, and the
-    budget for bodies that are not complete yet."""
-
-    request_body_mode: int = _FULL_DUPLEX
-    response_body_mode: int = _FULL_DUPLEX
-    max_body: int = 32 * 1024 * 1024
-    bodies: BodyBudget = field(default_factory=BodyBudget)
 
 
 class Exchange(Phases):
@@ -65,6 +58,7 @@ class Exchange(Phases):
         "_held",
         "_settled",
         "_subset",
+        "_suspended",
         "_terms",
         "_values",
     )
@@ -79,6 +73,7 @@ class Exchange(Phases):
         self._subset: tuple[str, ...] | None = None
         self._held: HeldBody | None = None
         self._settled = False
+        self._suspended: Suspended | None = None
         self._answer: Answer | None = None
         self._answer_headers = _NO_HEADERS
 
@@ -110,6 +105,7 @@ class Exchange(Phases):
         if self._held is not None:
             self._held.drop()
             self._held = None
+        self._abandon()
         if self._answer is not None:
             self._answer.end(complete=complete)
 
@@ -132,13 +128,13 @@ class Exchange(Phases):
             self._turn_away(refusals.too_large(self._terms.max_body))  # before the gateway collects it
         elif self._request_mode == _STREAMED:
             self._call.send(encoding.buffer_the_body(self._response_mode))
-        elif self._request_mode != _FULL_DUPLEX:
+        elif self._request_mode != FULL_DUPLEX:
             self._call.send(encoding.CONTINUE_REQUEST_HEADERS)
 
     def _request_body(self, body: bytes, end_of_stream: bool) -> None:
         if self._settled:
-            if self._request_mode != _FULL_DUPLEX:
-                self._call.send(encoding.CONTINUE_REQUEST_BODY)
+            if self._request_mode != FULL_DUPLEX:
+                self._send_in_turn(encoding.CONTINUE_REQUEST_BODY)
             return
         held = self._held
         size = len(body) + (0 if held is None else held.size)
@@ -149,7 +145,7 @@ class Exchange(Phases):
                 self._held = None
                 body = held.take(body)
             self._decide(body, end_of_stream=True)
-        elif self._request_mode == _FULL_DUPLEX:
+        elif self._request_mode == FULL_DUPLEX:
             if held is None:
                 held = self._held = HeldBody(self._terms.bodies, self._no_room)
             held.add(body)
@@ -164,7 +160,7 @@ class Exchange(Phases):
         if not self._settled:
             held, self._held = self._held, None
             self._decide(b"" if held is None else held.take(), end_of_stream=False)
-        self._call.send(encoding.CONTINUE_REQUEST_TRAILERS)
+        self._send_in_turn(encoding.CONTINUE_REQUEST_TRAILERS)
 
     def _headless(self) -> None:
         self._turn_away(refusals.headless())
@@ -176,35 +172,78 @@ class Exchange(Phases):
     def _no_room(self) -> None:
         self._turn_away(refusals.no_room())
 
+    def _send_in_turn(self, answer: bytes) -> None:
+        """Send what must not come before the request's own answer."""
+        if self._suspended is None:
+            self._call.send(answer)
+        elif not self._suspended.later(answer):
+            self._malformed("too many messages behind a request that waits")
+
     def _decide_without_body(self) -> None:
         self._settled = True
         asked = headers.arrival(self._values, None, self._subset, self._director.wants_headers)
         outcome = self._director.arrive(asked, self._clock())
-        if isinstance(outcome, Refused):
+        if isinstance(outcome, Routed):
+            self._route_without_body(outcome)
+        elif isinstance(outcome, Refused):
             self._refuse(outcome)
         else:
-            removed = headers.owned(self._values)
-            self._call.send(encoding.route_in_headers(outcome.destination, None, removed))
+            self._suspend(outcome, None, end_of_stream=True)
 
     def _decide(self, original: bytes, *, end_of_stream: bool) -> None:
         self._settled = True
         director = self._director
         asked = headers.arrival(self._values, original, self._subset, director.wants_headers)
         outcome = director.arrive(asked, self._clock())
+        if isinstance(outcome, Routed):
+            self._route(outcome, original, end_of_stream)
+        elif isinstance(outcome, Refused):
+            self._refuse(outcome)
+        else:
+            self._suspend(outcome, original, end_of_stream)
+
+    def _suspend(self, pending: Pending, original: bytes | None, end_of_stream: bool) -> None:
+        suspended = self._suspended = Suspended(self._terms.room, pending, end_of_stream)
+        suspended.enter(self._resume, original, self._terms.bodies, self._no_room)
+
+    def _resume(self, outcome: Routed | Refused) -> None:
+        """The room delivers what became of the request."""
+        suspended, self._suspended = self._suspended, None
+        assert suspended is not None
+        original = suspended.resume()
         if isinstance(outcome, Refused):
             self._refuse(outcome)
             return
+        if original is None:
+            self._route_without_body(outcome)
+        else:
+            self._route(outcome, original, suspended.end_of_stream)
+        for answer in suspended.late:
+            self._call.send(answer)
+
+    def _abandon(self) -> None:
+        """Nobody needs an outcome any more."""
+        suspended, self._suspended = self._suspended, None
+        if suspended is not None:
+            suspended.leave()
+
+    def _route_without_body(self, outcome: Routed) -> None:
+        self._call.send(encoding.route_in_headers(outcome.destination, None, headers.owned(self._values)))
+
+    def _route(self, outcome: Routed, original: bytes, end_of_stream: bool) -> None:
         if outcome.ticket is not None:
-            self._answer = Answer(director, outcome.ticket, self._clock, self._terms.bodies)
+            self._answer = Answer(self._director, outcome.ticket, self._clock, self._terms.bodies, self._terms.room)
             self._tails = (PLAIN_TAIL,)  # who served may have been named before there was anyone to hear it
+            if outcome.ticket.serving is not None:
+                outcome.ticket.serving.owner = self._refuse
         self._answer_headers = outcome.response_headers
         removed = headers.owned(self._values)
         if removed:
             removed = [name for name in removed if name not in outcome.headers]
         if log.isEnabledFor(logging.DEBUG):
-            self._log_routed(outcome)
+            log_routed(outcome)
         send = self._call.send
-        if self._request_mode != _FULL_DUPLEX:
+        if self._request_mode != FULL_DUPLEX:
             send(encoding.route_in_body(outcome.destination, outcome.body, removed, outcome.headers))
             return
         body = original if outcome.body is None else outcome.body
@@ -227,32 +266,7 @@ class Exchange(Phases):
         self._call.send(encoding.immediate(refusal.status, refusal.body, answer, refusal.code))
         self._call.finish()
         self._end(complete=False)  # a gateway that sends a request twice may have had the first one routed
-        log.info(
-            "refused",
-            extra={
-                "request_id": self._values.get(headers.REQUEST_ID, b"").decode("latin-1"),
-                "path": self._values.get(headers.PATH, b"").decode("latin-1"),
-                "status": refusal.status,
-                "code": refusal.code,
-                "reason": refusal.message,
-            },
-        )
-
-    def _log_routed(self, routed: Routed) -> None:
-        ticket = routed.ticket
-        if ticket is None:
-            return
-        log.debug(
-            "routed",
-            extra={
-                "request_id": ticket.request_id,
-                "model": ticket.model,
-                "target": ticket.target,
-                "priority": ticket.priority,
-                "destination": routed.destination,
-                "steps": [f"{step.plugin} {step.before}->{step.after}" for step in routed.steps],
-            },
-        )
+        log_refused(self._values, refusal)
 
     # -- the answer ---------------------------------------------------------------------------------------------
 
@@ -265,6 +279,8 @@ class Exchange(Phases):
     def _response_headers(self, values: headers.Values, end_of_stream: bool) -> None:
         if self._answer is not None:
             self._answer.head(values.get(headers.STATUS, b""), values.get(headers.CONTENT_TYPE, b""))
+        else:
+            self._abandon()
         if self._answer_headers:
             self._call.send(encoding.answer_headers(self._answer_headers))
         else:
@@ -273,7 +289,7 @@ class Exchange(Phases):
             self._complete()
 
     def _response_body(self, body: bytes, end_of_stream: bool) -> None:
-        if self._response_mode != _FULL_DUPLEX:
+        if self._response_mode != FULL_DUPLEX:
             self._call.send(encoding.CONTINUE_RESPONSE_BODY)
         elif len(body) <= encoding.MAX_CHUNK:
             self._call.send(encoding.response_chunk(body, end_of_stream))

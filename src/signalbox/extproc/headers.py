@@ -6,6 +6,7 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import HttpHeaders
 
 from signalbox.director import Arrival
 from signalbox.scheduling.handlers import ENCODER_HEADER, PREFILLER_HEADER
+from signalbox.scheduling.producers import KV_SOURCE_HEADER
 
 # Each under llm-d's name, which counts where both are sent, and under that of the Gateway API Inference Extension.
 OBJECTIVE = ("x-llm-d-inference-objective", "x-gateway-inference-objective")
@@ -13,7 +14,7 @@ REWRITE = ("x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite")
 FAIRNESS = ("x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id")
 SLO_TTFT = ("x-llm-d-slo-ttft-ms", "x-slo-ttft-ms")
 SLO_TPOT = ("x-llm-d-slo-tpot-ms", "x-slo-tpot-ms")
-OWNED = frozenset({*OBJECTIVE, *REWRITE, *FAIRNESS, PREFILLER_HEADER, ENCODER_HEADER})
+OWNED = frozenset({*OBJECTIVE, *REWRITE, *FAIRNESS, PREFILLER_HEADER, ENCODER_HEADER, KV_SOURCE_HEADER})
 """Request headers that speak to the picker, or that only the picker may set: they are taken off what a client sends."""
 DROPPED = "x-llm-d-request-dropped-reason"
 """Set on the answers to requests that were dropped though nothing was wrong with them."""
@@ -25,7 +26,7 @@ PATH, REQUEST_ID, CONTENT_LENGTH = b":path", b"x-request-id", b"content-length"
 STATUS, CONTENT_TYPE = b":status", b"content-type"
 
 _OWNED = frozenset(name.encode() for name in OWNED)
-_ASKING = tuple(tuple(name.encode() for name in names) for names in (OBJECTIVE, REWRITE, SLO_TTFT, SLO_TPOT))
+_ASKING = tuple(tuple(name.encode() for name in names) for names in (OBJECTIVE, REWRITE, SLO_TTFT, SLO_TPOT, FAIRNESS))
 _ANY_ASKING = frozenset(name for names in _ASKING for name in names)
 
 READ_IN_REQUESTS = _OWNED | _ANY_ASKING | {PATH, REQUEST_ID, CONTENT_LENGTH}
@@ -54,9 +55,9 @@ def owned(values: Values) -> list[str]:
 def arrival(values: Values, body: bytes | None, subset: tuple[str, ...] | None, everything: bool) -> Arrival:
     """The request as the director takes it; with ``everything`` it carries all headers."""
     get = values.get
-    objective = rewrite = ttft = tpot = None
+    objective = rewrite = ttft = tpot = fairness = None
     if not _ANY_ASKING.isdisjoint(values):
-        objective, rewrite, ttft, tpot = [_first(values, names) for names in _ASKING]
+        objective, rewrite, ttft, tpot, fairness = [_first(values, names) for names in _ASKING]
     return Arrival(
         get(PATH, b"").decode("latin-1"),
         body,
@@ -69,6 +70,7 @@ def arrival(values: Values, body: bytes | None, subset: tuple[str, ...] | None, 
         if everything
         else _NO_HEADERS,
         subset,
+        _text(fairness) or "",
     )
 
 

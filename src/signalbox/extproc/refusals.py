@@ -21,11 +21,11 @@ def in_part(seen: int) -> Refused:
 
 
 def no_room() -> Refused:
-    """All unfinished bodies together are more than the picker may keep."""
+    """All unfinished and waiting bodies together are more than the picker may keep."""
     return refuse(
         503,
         "ServiceUnavailable",
-        "the endpoint picker holds as many unfinished request bodies as it may: try again, or send a shorter body;"
+        "the endpoint picker holds as many request bodies as it may: try again, or send a shorter body;"
         " operators raise --max-total-buffered-mib or run more pickers",
         type="server_error",
         error_code="bodies_exceed_memory",

@@ -14,45 +14,27 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from signalbox.lab.contest_results import OUT_OF_CONTEST, Result, summary, table
 from signalbox.lab.outcome import Outcome
 from signalbox.lab.policies import POLICIES
-from signalbox.lab.policies.ours import WITH_PARAMETERS, least_cost_with
+from signalbox.lab.policies.ours import ABLATION, WITH_PARAMETERS, least_cost_with
 from signalbox.lab.replay import replay
-from signalbox.lab.scenarios import Scenario, scenarios
+from signalbox.lab.scenarios import VARIANTS, Scenario, scenarios
 from signalbox.lab.slo import Slo
 from signalbox.lab.workload import Workload
 from signalbox.scheduling import InvalidPolicy
 
 SLO = Slo(ttft=2.0, tpot=0.05)
-OUT_OF_CONTEST = "oracle"
 _STEP = 1.25
 _HALVINGS = 4
-_LOWEST = 0.45
+_LOWEST = 0.2
 """Of the speed the search begins with. A policy that breaks below it is out of the running, and not searched for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One policy in one scenario. Rates in requests a second, times in seconds."""
-
-    scenario: str
-    variant: int
-    policy: str
-    rate: float
-    """The highest sustained; 0 where it was not searched for any more: see `floor`."""
-    floor: float
-    """The lowest rate that was tried."""
-    ttft_p90: float
-    tpot_p90: float
-    hit_rate: float
-    refused: int
-    """These four at 80 % of the best rate of the scenario."""
 
 
 def run(scenario: Scenario, load: Workload, policy: str, speed: float) -> Outcome:
@@ -107,7 +89,7 @@ def _measure(traces: Path, job: tuple[str, int, str, float, float]) -> Result:
         highest * load.rate,
         scenario.speed * _LOWEST * load.rate,
         float(np.percentile(outcome.ttft[done], 90)),
-        float(np.percentile(outcome.tpot[done], 90)),
+        float(np.nanpercentile(outcome.tpot[done], 90)),
         float(outcome.cached[outcome.complete].sum() / outcome.prompt[outcome.complete].sum()),
         int((~outcome.complete).sum()),
     )
@@ -130,47 +112,6 @@ def contest(
                 yield sorted(results, key=lambda result: -result.rate)
 
 
-def table(results: Sequence[Result]) -> str:
-    """Return one scenario's results as a Markdown table."""
-    first = results[0]
-    lines = [
-        f"**{first.scenario}**, variant {first.variant}",
-        "",
-        "| policy | highest rate, req/s | TTFT p90 at 80 %, s | TPOT p90, ms | prefix hits, % |",
-        "|---|---|---|---|---|",
-    ]
-    for one in results:
-        waits = f"{one.ttft_p90:.3f} | {one.tpot_p90 * 1e3:.1f}"
-        lines.append(f"| {one.policy} | {_rate(one)} | {waits} | {one.hit_rate * 1e2:.1f} |")
-    return "\n".join(lines)
-
-
-def _rate(one: Result) -> str:
-    return f"{one.rate:.2f}" if one.rate else f"below {one.floor:.2f}"
-
-
-def summary(results: Sequence[Sequence[Result]], ours: str = "least-cost") -> str:
-    """Return, for each scenario, ours against the best peer in each figure, as a Markdown table."""
-    lines = [
-        f"| scenario | variant | rate of {ours} | best peer's | ratio | TTFT p90 of {ours} | best peer's | ratio |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for group in results:
-        own = next((one for one in group if one.policy == ours), None)
-        peers = [one for one in group if one.policy not in (ours, OUT_OF_CONTEST)]
-        if own is None or not peers:
-            continue
-        fastest = max(peers, key=lambda one: one.rate)
-        soonest = min(peers, key=lambda one: one.ttft_p90)
-        more = "" if fastest.rate else "> "
-        ratio = own.rate / (fastest.rate or fastest.floor)
-        rates = f"{own.rate:.2f} | {_rate(fastest)} ({fastest.policy}) | {more}{ratio:.3f}"
-        sooner = own.ttft_p90 / soonest.ttft_p90
-        waits = f"{own.ttft_p90:.3f} | {soonest.ttft_p90:.3f} ({soonest.policy}) | {sooner:.3f}"
-        lines.append(f"| {own.scenario} | {own.variant} | {rates} | {waits} |")
-    return "\n".join(lines)
-
-
 def _with_parameters(option: str, name: str) -> bool:
     """Whether this names ``least-cost`` with parameters that it has."""
     if option != "policy" or not name.startswith(WITH_PARAMETERS):
@@ -190,9 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--policy", action="append", help="one of them, or least-cost:laterWeight=0 and the like; all if not given"
     )
-    parser.add_argument("--variant", type=int, action="append", choices=range(4), help="0 to 3; 2 if not given")
+    parser.add_argument("--ablation", action="store_true", help="least-cost with one term less at a time, no peers")
+    parser.add_argument("--variant", type=int, action="append", choices=range(VARIANTS), help="0 to 5; 4 if not given")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--json", type=Path, help="a file to write all results to")
+    parser.add_argument("--json", type=Path, help="a file to write all results to, after each scenario")
     options = parser.parse_args(arguments)
     if not options.traces.is_dir():
         parser.error(f"--traces: {options.traces} is not a directory; name the one that holds the trace files")
@@ -205,15 +147,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for results in contest(
         options.traces,
         options.scenario or list(known),
-        options.variant or [2],
-        options.policy or list(POLICIES),
+        options.variant or [4],
+        options.policy or list(ABLATION if options.ablation else POLICIES),
         options.workers,
     ):
         collected.append(results)
-        print(table(results), end="\n\n", flush=True)
+        print(f"**{results[0].scenario}**, variant {results[0].variant}\n\n{table(results)}\n", flush=True)
+        if options.json is not None:
+            written = [asdict(one) for group in collected for one in group]
+            options.json.write_text(json.dumps(written, indent=1) + "\n")
     print(summary(collected))
-    if options.json is not None:
-        options.json.write_text(json.dumps([asdict(one) for group in collected for one in group], indent=1) + "\n")
     return 0
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
@@ -43,13 +44,16 @@ NAMES = {
     "hit_rate": "prefix hits %",
     "goodput": "goodput req/s",
     "attained": "within SLO %",
+    "held_p50": "held p50 s",
+    "held_p99": "held p99 s",
     "queue_p99": "queue p99 s",
     "imbalance": "imbalance",
     "preemptions": "preemptions",
     "refused": "refused",
     "too_large": "too large",
 }
-"""Every figure and its heading. ``goodput`` is requests a second that kept both limits, ``attained`` their share of
+"""Every figure and its heading. TPOT is of answers of two tokens and more; ``held`` is the wait in the picker,
+``queue`` that in a server's queue; ``goodput`` is requests a second that kept both limits, ``attained`` their share of
 all; ``imbalance`` is the spread of requests in flight over the servers (standard deviation by mean, weighted by load).
 """
 
@@ -74,6 +78,7 @@ def figures(outcome: Outcome, slo: Slo, *, resamples: int = RESAMPLES, seed: int
     )
     found["goodput"] = _ratio(met, ones * (seconds / max(len(ones), 1)), draws)
     found["attained"] = _ratio(met, ones, draws)
+    found["held_p50"], found["held_p99"] = itemgetter(1, 3)(_spread(outcome.held, draws))
     found["queue_p99"] = _spread(outcome.queue, draws)[3]
     found["imbalance"] = _exact(imbalance(outcome.samples))
     found["preemptions"] = _exact(float(outcome.preempted.sum()))

@@ -31,8 +31,10 @@ class Outcome:
     """From arrival to the first token."""
     e2e: Floats
     """From arrival to the last token."""
+    held: Floats
+    """From arrival to being sent to a server: 0 but where requests wait in the picker."""
     queue: Floats
-    """From arrival to the first batch."""
+    """In the server's queue, from being sent there to the first batch."""
     prompt: Ints
     output: Ints
     cached: Ints
@@ -52,9 +54,14 @@ class Outcome:
 
     @property
     def tpot(self) -> Floats:
-        """Seconds for each output token after the first; 0 for answers of one token."""
+        """Seconds for each output token after the first; NaN for answers of one token, which have no pace."""
         after = np.maximum(self.output - 1, 1)
-        return np.where(self.output > 1, (self.e2e - self.ttft) / after, np.where(self.complete, 0.0, np.nan))
+        return np.where(self.output > 1, (self.e2e - self.ttft) / after, np.nan)
+
+    @property
+    def paceless(self) -> Mask:
+        """Which requests were answered with one token."""
+        return self.complete & np.equal(self.output, 1)
 
     @property
     def seconds(self) -> float:
@@ -64,7 +71,19 @@ class Outcome:
 
     def differs(self, other: Outcome) -> tuple[str, ...]:
         """Names of the columns in which two outcomes are not the same."""
-        names = ("arrival", "server", "ended", "ttft", "e2e", "queue", "prompt", "output", "cached", "preempted")
+        names = (
+            "arrival",
+            "server",
+            "ended",
+            "ttft",
+            "e2e",
+            "held",
+            "queue",
+            "prompt",
+            "output",
+            "cached",
+            "preempted",
+        )
         return tuple(n for n in names if not np.array_equal(getattr(self, n), getattr(other, n), equal_nan=True))
 
 

@@ -4,6 +4,9 @@ The picker's own `Pool`, `Director` and policy decide; `Engine` stands for each 
 arrivals, so time goes from arrival to arrival: every engine is taken up to the next one, what it reports on the way
 (first tokens, ends, readings of its gauges) is sorted by time and told to the director and the pool, and then the
 arrival is decided. That is the same as taking every event by itself, and a thousand times faster.
+
+Only while requests wait in the director somebody looks in between: then time goes from one event to the next, a first
+token, an end, a scrape that comes in, or a time that runs out, and the director is asked after each whose turn it is.
 """
 
 from __future__ import annotations
@@ -17,45 +20,23 @@ from typing import Any
 
 import numpy as np
 
-from signalbox.director import Arrival, Director, Routed, Ticket
-from signalbox.engine import Engine, RequestState, RequestTooLarge
+from signalbox.director import Arrival, Director, Routed, Ticket, Waiting
 from signalbox.engine import Request as EngineRequest
-from signalbox.lab.outcome import COMPLETE, REFUSED, TOO_LARGE, Outcome, Samples
-from signalbox.lab.scrapes import BEGIN, READ, RECORD, ScrapeTimes, Scraping
+from signalbox.engine import RequestState, RequestTooLarge
+from signalbox.lab.members import FINISHED, FIRST_TOKEN, RECORDED, SCRAPE, Event, Member
+from signalbox.lab.outcome import COMPLETE, REFUSED, TOO_LARGE, Outcome
+from signalbox.lab.sampling import Sampler
+from signalbox.lab.scrapes import ScrapeTimes, Scraping
 from signalbox.lab.servers import Server, build_engine, build_pool, read
 from signalbox.lab.stage import Contender, Stage, TracedRequest, salted, staged
 from signalbox.lab.workload import TraceRequest, Workload
 from signalbox.payloads import Usage
-from signalbox.pool import Endpoint, Readings, ScrapeMark
-from signalbox.resources import Pod
-
-SAMPLES = 200
-"""Moments at which the servers are looked at for the time series."""
 
 _REPORT_EVERY = 256
 _BASE_MODEL = "base"
 _END = 1e15  # seconds: after everything
 _CHUNK = 64  # scrapes after which it is worth looking which servers have become idle
-
-# What happens between two arrivals, in the order it counts at one and the same moment.
-_FIRST_TOKEN, _FINISHED, _BEGIN, _RECORD, _FAIL = range(5)
-_Event = tuple[float, int, int, Any]  # when, what, which server, and what it is about
-
-
-class _Member:
-    """A server in the replay."""
-
-    def __init__(self, number: int, server: Server, engine: Engine, pod: Pod) -> None:
-        self.number = number
-        self.server = server
-        self.engine = engine
-        self.pod = pod
-        self.endpoint: Endpoint | None = None
-        self.scrapes: ScrapeTimes | None = None
-        self.in_flight = 0
-        self.idle_since = -math.inf
-        self.marks: dict[int, ScrapeMark] = {}
-        self.readings: dict[int, Readings] = {}
+_LAST_LOOKS = 4  # scrapes of idle servers after which those who still wait will wait for ever
 
 
 class _Replay:
@@ -71,10 +52,10 @@ class _Replay:
         self.chunk = _CHUNK * scraping.period
         self.every_scrape = bool(adapters)  # which adapters were seen busy is remembered from scrape to scrape
         self.members = [
-            _Member(number, server, build_engine(server, workload.block_tokens, adapters), pod)
+            Member(number, server, build_engine(server, workload.block_tokens, adapters), pod)
             for number, (server, pod) in enumerate(zip(servers, pods, strict=True))
         ]
-        self.by_address: dict[str, _Member] = {}
+        self.by_address: dict[str, Member] = {}
         self.stage = Stage(pool, workload.block_tokens)
         rules = staged(contender.rules(self.stage), self.stage)
         self.director = Director(pool, rules, rng=random.Random(seed))
@@ -84,14 +65,14 @@ class _Replay:
         self.changes = sorted(changes, reverse=True)
         self.now = 0.0
         self.in_flight: dict[RequestState, tuple[int, Ticket]] = {}
+        self.idle_since = -math.inf  # when the last request in flight ended
         self.states: list[RequestState | None] = [None] * len(workload.requests)
+        self.arrivals = np.array([request.at for request in workload.requests], float)
+        self.held = np.full(len(workload.requests), np.nan)
         self.server_of = np.full(len(workload.requests), -1)
         self.ended = np.full(len(workload.requests), REFUSED)
-        count = SAMPLES if len(workload.requests) > 1 else 0
         last = workload.requests[-1].at if workload.requests else 0.0
-        self.sample_times = np.linspace(0.0, last, count + 1)[1:]
-        self.samples = np.zeros((3, len(self.sample_times), len(servers)))
-        self.next_sample = 0
+        self.sampler = Sampler(last, len(workload.requests), [member.engine for member in self.members])
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -99,8 +80,8 @@ class _Replay:
         """Let everything happen that happens up to ``until``."""
         while True:
             stop, change, sample = until, False, False
-            if self.next_sample < len(self.sample_times) and self.sample_times[self.next_sample] <= stop:
-                stop, sample = float(self.sample_times[self.next_sample]), True
+            if self.sampler.next <= stop:
+                stop, sample = self.sampler.next, True
             if self.changes and self.changes[-1][0] <= stop:
                 stop, change, sample = self.changes[-1][0], True, False
             while self.every_scrape and self.in_flight and self.now + self.chunk < stop < _END:
@@ -109,47 +90,56 @@ class _Replay:
                 self._pass(stop)
             if change:
                 self._change(*self.changes.pop())
+                self._dispatch()
             elif sample:
-                self._sample()
+                self.sampler.look()
             else:
                 return
 
     def _pass(self, until: float) -> None:
-        """Take every engine up to ``until`` and tell what happened on the way, in order."""
-        events: list[_Event] = []
+        """Let everything happen up to ``until``; from event to event as long as requests wait in the director."""
+        while self.director.waiting and self.now < until:
+            due = self.director.next_look(self.now)
+            if due is None or due <= self.now:  # it has just been asked: what was due now is done
+                due = _END
+            look = min(self._next_event(), due, until)
+            if look == _END:
+                break  # nothing will make room any more
+            if self._take(look) or look == due:
+                self._dispatch()
+        if self.now < until:
+            self._take(until)
+
+    def _next_event(self) -> float:
+        """When something may happen that makes room for those who wait in the director."""
+        settled = self.idle_since + _LAST_LOOKS * self.scraping.period + self.scraping.jitter
+        if not self.in_flight and self.now >= settled:
+            return _END
+        return min([max(member.next_event(), self.now) for member in self.members])
+
+    def _take(self, until: float) -> bool:
+        """Take every engine up to ``until`` and tell what happened on the way, in order. Returns whether any of it may
+        have made room."""
+        events: list[Event] = []
         for member in self.members:
-            number, engine = member.number, member.engine
-            if member.scrapes is not None and until < _END:
-                # Which adapters a server was seen busy with is remembered; one that stays idle says the same each time.
-                idle = self.now - member.idle_since > 2 * self.scraping.period and not member.in_flight
-                for moment in member.scrapes.moments(until, every=self.every_scrape and not idle):
-                    if moment.what == READ:
-                        self._step(member, moment.time, events)
-                        member.readings[moment.number] = read(engine)
-                    elif moment.what == BEGIN:
-                        events.append((moment.time, _BEGIN, number, moment.number))
-                    else:
-                        what = _RECORD if moment.what == RECORD else _FAIL
-                        events.append((moment.time, what, number, moment.number))
-            self._step(member, until, events)
+            if until == _END:
+                member.step(until, events)
+                continue
+            # Which adapters a server was seen busy with is remembered; one that stays idle says the same each time.
+            idle = self.now - member.idle_since > 2 * self.scraping.period and not member.in_flight
+            member.advance(until, events, every_scrape=self.every_scrape and not idle)
         events.sort(key=itemgetter(0, 1, 2))
         for at, what, number, about in events:
-            if what == _FIRST_TOKEN:
+            if what == FIRST_TOKEN:
                 if not self.workload.requests[self.in_flight[about][0]].stream:
                     continue  # the whole answer comes at its end
                 self.director.first_byte(self.in_flight[about][1], at)
-            elif what == _FINISHED:
+            elif what == FINISHED:
                 self._finished(about, at)
             else:
                 self._scrape(self.members[number], what, about, at)
         self.now = until
-
-    def _step(self, member: _Member, until: float, events: list[_Event]) -> None:
-        result = member.engine.step(until)
-        for state in result.first_tokens:
-            events.append((state.first_token_at or 0.0, _FIRST_TOKEN, member.number, state))
-        for state in result.finished:
-            events.append((state.finished_at or 0.0, _FINISHED, member.number, state))
+        return any(event[1] != SCRAPE for event in events)
 
     def _finished(self, state: RequestState, at: float) -> None:
         number, ticket = self.in_flight.pop(state)
@@ -159,22 +149,19 @@ class _Replay:
         if not trace.stream:
             self.director.first_byte(ticket, at, status=200)
         self.director.finish(ticket, at, outcome="complete", status=200, usage=usage)
-        member = self.by_address[ticket.endpoint.address]
-        member.in_flight -= 1
-        if not member.in_flight:
-            member.idle_since = at
+        self.by_address[ticket.endpoint.address].ended(at)
+        if not self.in_flight:
+            self.idle_since = at
 
-    def _scrape(self, member: _Member, what: int, number: int, at: float) -> None:
+    def _scrape(self, member: Member, what: int, number: int, at: float) -> None:
         endpoint = member.endpoint
         if endpoint is None:
             return
-        if what == _BEGIN:
+        if what == SCRAPE:
             member.marks[number] = self.pool.begin_scrape(endpoint)
-        elif what == _RECORD:
-            self.pool.record(endpoint, member.readings[number], member.marks[number], at)
-            member.marks = {later: mark for later, mark in member.marks.items() if later > number}
-            member.readings = {later: reading for later, reading in member.readings.items() if later > number}
-        elif what == _FAIL:
+        elif what == RECORDED:
+            self.pool.record(endpoint, *member.recorded(number), at)
+        else:
             self.pool.scrape_failed(endpoint, at)
 
     def _change(self, at: float, number: int) -> None:
@@ -194,16 +181,10 @@ class _Replay:
             self.stage.engines.pop(member.endpoint.row)
             member.endpoint, member.scrapes = None, None
 
-    def _sample(self) -> None:
-        for member in self.members:
-            stats = member.engine.stats()
-            self.samples[:, self.next_sample, member.number] = stats.running, stats.waiting, stats.kv_usage
-        self.next_sample += 1
-
     # -- requests -----------------------------------------------------------------------------------------------
 
     def arrive(self, number: int, trace: TraceRequest) -> None:
-        """Decide one request and hand it to its server."""
+        """Decide one request and hand it to its server, or let it wait."""
         adapter = trace.adapter or None
         target = trace.adapter or trace.model or _BASE_MODEL
         whole = trace.prompt_tokens // self.workload.block_tokens
@@ -218,15 +199,51 @@ class _Replay:
             request_id=asked.id,
             objective=f"priority-{trace.priority}" if trace.priority else None,
             headers=headers,
+            fairness_id=trace.tenant,
         )
         self.stage.request = request
         answer = self.director.decide(arrival, request, self.now, 0.0)
-        if not isinstance(answer, Routed):
-            return
+        if isinstance(answer, Waiting):
+            answer.owner = number, asked
+            self._dispatch()
+        elif isinstance(answer, Routed):
+            self._send(number, asked, answer)
+
+    def _dispatch(self) -> None:
+        """Let the director decide about those who wait, until it has nothing more to say."""
+        while self.director.waiting:
+            outcomes = self.director.dispatch(self.now)
+            for waiting, answer in outcomes:
+                if isinstance(answer, Routed):
+                    number, asked = waiting.owner
+                    self._send(number, asked, answer)
+            taken = [] if outcomes else self.director.recall(self.now)
+            for ticket, _ in taken:
+                self._take_back(ticket)
+            if not outcomes and not taken:
+                return
+
+    def _take_back(self, ticket: Ticket) -> None:
+        """A request makes room on its server for one that matters more."""
+        member = self.by_address[ticket.endpoint.address]
+        state = member.engine.cancel(ticket.request_id, self.now)
+        assert state is not None
+        number, _ = self.in_flight.pop(state)
+        self.states[number], self.server_of[number], self.held[number] = None, -1, np.nan
+        self.ended[number] = REFUSED
+        member.ended(self.now)
+        self.idle_since = self.now
+        self.director.finish(ticket, self.now, outcome="cancelled", status=429)
+
+    def _send(self, number: int, asked: EngineRequest, answer: Routed) -> None:
+        """The request goes to its server."""
         ticket = answer.ticket
         assert ticket is not None
+        if ticket.serving is not None:
+            ticket.serving.owner = self
         member = self.by_address[ticket.endpoint.address]
         self.server_of[number] = member.number
+        self.held[number] = self.now - self.arrivals[number]
         try:
             state = member.engine.submit(asked, self.now)
         except RequestTooLarge:
@@ -249,11 +266,12 @@ class _Replay:
         return Outcome(
             policy=self.contender.name,
             workload=self.workload.name,
-            arrival=np.array([request.at for request in requests], float),
+            arrival=self.arrivals,
             server=self.server_of,
             ended=self.ended,
-            ttft=column(lambda state: (state.first_token_at or nan) - state.arrival),
-            e2e=column(lambda state: (state.finished_at or nan) - state.arrival),
+            ttft=column(lambda state: state.first_token_at or nan) - self.arrivals,
+            e2e=column(lambda state: state.finished_at or nan) - self.arrivals,
+            held=self.held,
             queue=column(lambda state: (state.scheduled_at or 0.0) - state.arrival),
             prompt=np.array([request.prompt_tokens for request in requests], int),
             output=np.array([request.output_tokens for request in requests], int),
@@ -261,7 +279,7 @@ class _Replay:
             priority=np.array([request.priority for request in requests], int),
             preempted=np.array([0 if state is None else state.preemptions for state in states], int),
             servers=len(self.members),
-            samples=Samples(self.sample_times, *self.samples),
+            samples=self.sampler.samples,
             wall_seconds=wall_seconds,
         )
 

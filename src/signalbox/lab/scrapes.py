@@ -24,6 +24,9 @@ class Scraping:
     """Up to so much is added to the delay, evenly spread."""
     loss: float = 0.0
     """The share of scrapes that fail, 0 to 1. A failed scrape takes as long as one that succeeds."""
+    of_batch: bool = False
+    """Whether a server tells its queue as of the beginning of the batch in progress, or as of the moment. vLLM counts
+    once in a step."""
 
     @property
     def period(self) -> float:
@@ -82,6 +85,16 @@ class ScrapeTimes:
         self._settled = max(self._settled, over)
         if latest > over:
             yield from self._told(latest, until)
+
+    @property
+    def of_batch(self) -> bool:
+        """See `Scraping.of_batch`."""
+        return self._scraping.of_batch
+
+    @property
+    def next_end(self) -> float:
+        """When the next scrape ends of which `moments` has not told yet, good or failed."""
+        return self._end(self._settled + 1)
 
     def _told(self, number: int, until: float) -> Iterator[Moment]:
         lost = self._lost(number)

@@ -146,12 +146,12 @@ def build_engine(one: Server, block_tokens: int, adapters: Sequence[str]) -> Eng
     return engine
 
 
-def read(engine: Engine) -> Readings:
-    """What a scrape of this engine says, as its metrics would."""
+def read(engine: Engine, *, of_batch: bool = False) -> Readings:
+    """What a scrape of this engine says, as its metrics would; the queue as of now, or ``of_batch`` that is running."""
     stats = engine.stats()
     config = engine.config
     return Readings(
-        waiting=stats.waiting,
+        waiting=engine.waiting_at_batch() if of_batch else stats.waiting,
         running=stats.running,
         kv_usage=stats.kv_usage,
         block_size=config.block_size,

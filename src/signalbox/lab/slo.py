@@ -41,7 +41,7 @@ class Slo:
     def met(self, outcome: Outcome) -> Mask:
         """Which requests were answered within both limits."""
         with np.errstate(invalid="ignore"):
-            return (outcome.ttft <= self.ttft) & (outcome.tpot <= self.tpot)
+            return (outcome.ttft <= self.ttft) & (outcome.paceless | (outcome.tpot <= self.tpot))
 
     def held(self, outcome: Outcome) -> bool:
         """Whether nine of ten requests waited at most ``ttft`` and nine of ten at most ``tpot``.
@@ -52,7 +52,7 @@ class Slo:
         if not len(outcome.priority):
             return False
         ttft, tpot = deciding(outcome)
-        return ttft <= self.ttft and tpot <= self.tpot
+        return ttft <= self.ttft and not tpot > self.tpot
 
     def broken_by(self, outcome: Outcome) -> str:
         """Why it was not `held`, in a few words; empty where it was."""
@@ -71,11 +71,11 @@ class Slo:
 def deciding(outcome: Outcome) -> tuple[float, float]:
     """The TTFT and TPOT, in seconds, that nine of ten requests that count stayed within: what `Slo.held` compares. The
     wait of the request at that place, not interpolated; infinite where more than one in ten was not answered, NaN where
-    there is no request."""
+    there is no request. Answers of one token have a TTFT and no TPOT: the second is of the others."""
     if not len(outcome.priority):
         return math.nan, math.nan
     counted = _counted(outcome)
-    return _p90(outcome.ttft[counted]), _p90(outcome.tpot[counted])
+    return _p90(outcome.ttft[counted]), _p90(outcome.tpot[counted & ~outcome.paceless])
 
 
 def _counted(outcome: Outcome) -> Mask:
@@ -84,4 +84,6 @@ def _counted(outcome: Outcome) -> Mask:
 
 
 def _p90(values: Floats) -> float:
+    if not len(values):
+        return math.nan
     return float(np.percentile(np.where(np.isnan(values), np.inf, values), 90, method="higher"))

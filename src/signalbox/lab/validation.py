@@ -15,6 +15,7 @@ import numpy as np
 from signalbox.lab.outcome import Outcome
 from signalbox.lab.parallel import Job, run_all
 from signalbox.lab.published import PAUSE, Comparison, Stated
+from signalbox.lab.scrapes import Scraping
 
 RATE_TOLERANCE = 0.25
 TTFT_FACTOR = 2.0
@@ -40,10 +41,12 @@ class Repeated:
         return float(np.mean(self.stated.stage_ttft_p90))
 
 
-def repeat(comparison: Comparison, workers: int) -> list[Repeated]:
+def repeat(comparison: Comparison, workers: int, scraping: Scraping | None = None) -> list[Repeated]:
     """Replay a comparison; its policies in the order they were stated."""
     workload = comparison.workload()
-    jobs = [Job(workload, comparison.servers, contender) for contender in comparison.contenders()]
+    jobs = [
+        Job(workload, comparison.servers, contender, scraping or Scraping()) for contender in comparison.contenders()
+    ]
     outcomes = dict(run_all(jobs, workers))
     return [_repeated(comparison, stated, outcomes[place]) for place, stated in enumerate(comparison.stated)]
 

@@ -29,6 +29,8 @@ class TraceRequest(msgspec.Struct, frozen=True):
     priority: int = 0
     """Below zero may be refused, as an InferenceObjective says it."""
     session: str = ""
+    tenant: str = ""
+    """Who is to have a fair share where requests wait in the picker."""
     max_tokens: int | None = None
     """The limit the client sent along, if it did."""
     stream: bool = True

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from signalbox.engine import Engine, Request, RequestState
+from signalbox.engine import CacheChange, Engine, Request, RequestState
 from signalbox.modelserver.continuation import Continuation
 from signalbox.modelserver.metrics import ServerMetrics
 
@@ -62,6 +62,12 @@ class EngineDriver:
         self._watched: set[Job] = set()
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
         self._timer_at = 0.0
+        self._publish: Callable[[list[CacheChange]], None] | None = None
+
+    def listen_to_cache(self, publish: Callable[[list[CacheChange]], None]) -> None:
+        """Call ``publish`` with what becomes of the prefix cache, in order."""
+        self.engine.listen_to_cache()
+        self._publish = publish
 
     def now(self) -> float:
         """Engine time in seconds."""
@@ -115,6 +121,10 @@ class EngineDriver:
     def _tick(self) -> None:
         result = self.engine.step(self.now())
         self._metrics.stepped(result, self.engine.adapters.in_flight)
+        if self._publish is not None:
+            changes = self.engine.cache_changes()
+            if changes:
+                self._publish(changes)
         for state in result.finished:
             job, choice = self._jobs.pop(state)
             answer = choice.continuation

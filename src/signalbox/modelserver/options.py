@@ -10,6 +10,7 @@ from typing import NoReturn
 import msgspec
 
 from signalbox.engine import DEFAULT_PROFILE, PROFILES, EngineConfig, EngineProfile
+from signalbox.modelserver.kv_events_config import KVEventsConfig, read_kv_events
 
 _COMMANDS = (
     re.compile(r"^(?:\S*/)?python[\d.]* -m vllm\.entrypoints\.openai\.api_server(?: |$)"),
@@ -54,6 +55,7 @@ class ServerOptions:
     drain_seconds: float
     startup_seconds: float
     not_simulated: tuple[str, ...]
+    kv_events: KVEventsConfig | None = None
 
 
 def parse_options(argv: Sequence[str]) -> ServerOptions:
@@ -97,6 +99,7 @@ def parse_options(argv: Sequence[str]) -> ServerOptions:
         drain_seconds=found.drain_seconds,
         startup_seconds=found.startup_seconds,
         not_simulated=unknown,
+        kv_events=found.kv_events_config,
     )
 
 
@@ -161,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     vllm.add_argument("--seed", type=int, default=0, help="changes the generated text (default: %(default)s)")
     vllm.add_argument("--enable-prompt-tokens-details", action=argparse.BooleanOptionalAction, default=False)
     vllm.add_argument("--enable-request-id-headers", action=argparse.BooleanOptionalAction, default=False)
+    vllm.add_argument("--kv-events-config", type=read_kv_events, metavar="JSON", help="where to publish cache events")
     own = parser.add_argument_group("the simulation")
     own.add_argument("--speed", type=float, default=1.0, help="divides every engine time (default: %(default)s)")
     own.add_argument(

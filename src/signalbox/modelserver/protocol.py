@@ -129,6 +129,14 @@ class TokenizeRequest(msgspec.Struct):
     add_special_tokens: bool = True
     return_token_strs: bool | None = False
 
+    def text(self) -> str:
+        """The prompt or the conversation in the chat template's form. Raises ApiError where there is neither."""
+        if self.messages is not None:
+            return chat_prompt(self.messages, self.tools)
+        if self.prompt is None:
+            raise malformed("Object missing required field `prompt`", "prompt")
+        return self.prompt
+
 
 class DetokenizeRequest(msgspec.Struct):
     """POST /detokenize."""

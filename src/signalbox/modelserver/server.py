@@ -11,9 +11,10 @@ from aiohttp import web
 
 from signalbox.engine import Engine
 from signalbox.modelserver.driver import EngineDriver
-from signalbox.modelserver.errors import ApiError, malformed
+from signalbox.modelserver.errors import ApiError
 from signalbox.modelserver.faults import FaultInjector, Faults
 from signalbox.modelserver.generation import Generation
+from signalbox.modelserver.kv_events import EventPublisher
 from signalbox.modelserver.metrics import ServerMetrics
 from signalbox.modelserver.models import ServedModels
 from signalbox.modelserver.options import ServerOptions
@@ -24,7 +25,6 @@ from signalbox.modelserver.protocol import (
     LoadAdapterRequest,
     TokenizeRequest,
     UnloadAdapterRequest,
-    chat_prompt,
     decode,
 )
 from signalbox.modelserver.tokenizer import Tokenizer
@@ -71,9 +71,15 @@ class ModelServer:
         self._keys = {f"Bearer {key}" for key in options.api_keys}
         self._routes = self._make_routes(runtime_lora)
         self._runner: web.ServerRunner | None = None
+        self._events: EventPublisher | None = None
 
     async def start(self, host: str | None = None, port: int | None = None) -> int:
         """Listen (by default where the options say); the port. Raises OSError if the address is in use."""
+        events = self.options.kv_events
+        if events is not None and self.options.engine.prefix_caching:
+            self._events = EventPublisher(events, self.options.engine.block_size)
+            await self._events.start()
+            self.driver.listen_to_cache(self._events.publish)
         server = web.Server(
             self._handle,
             request_factory=_make_request,
@@ -113,6 +119,8 @@ class ModelServer:
         if self._runner is not None:
             await self._runner.cleanup()
         self.driver.close()
+        if self._events is not None:
+            await self._events.close()
 
     @property
     def healthy(self) -> bool:
@@ -133,15 +141,21 @@ class ModelServer:
 
         async def tokenize(body: TokenizeRequest) -> web.Response:
             models.resolve(body.model)
-            if body.messages is not None:
-                text = chat_prompt(body.messages, body.tools)
-            elif body.prompt is not None:
-                text = body.prompt
-            else:
-                raise malformed("Object missing required field `prompt`", "prompt")
-            tokens = await tokenizer.encode_in_turns(text, add_special_tokens=body.add_special_tokens)
+            tokens = await tokenizer.encode_in_turns(body.text(), add_special_tokens=body.add_special_tokens)
             strings = tokenizer.pieces(tokens) if body.return_token_strs else None
             return _json({"count": len(tokens), "max_model_len": count, "tokens": tokens, "token_strs": strings})
+
+        async def render(body: CompletionRequest) -> web.Response:
+            models.resolve(body.model)
+            found = [
+                await tokenizer.encode_in_turns(prompt) if isinstance(prompt, str) else prompt
+                for prompt in body.prompts()
+            ]
+            return _json([{"token_ids": ids, "features": None} for ids in found])
+
+        async def render_chat(body: ChatCompletionRequest) -> web.Response:
+            models.resolve(body.model)
+            return _json({"token_ids": await tokenizer.encode_in_turns(body.prompt()), "features": None})
 
         async def detokenize(body: DetokenizeRequest) -> web.Response:
             models.resolve(body.model)
@@ -155,6 +169,8 @@ class ModelServer:
         routes: dict[str, dict[str, Handler]] = {
             "/v1/completions": {"POST": self._completions},
             "/v1/chat/completions": {"POST": self._chat_completions},
+            "/v1/completions/render": {"POST": _reads(CompletionRequest, render)},
+            "/v1/chat/completions/render": {"POST": _reads(ChatCompletionRequest, render_chat)},
             "/v1/models": {"GET": _answers(lambda: _json(models.cards()))},
             "/tokenize": {"POST": _reads(TokenizeRequest, tokenize)},
             "/detokenize": {"POST": _reads(DetokenizeRequest, detokenize)},

@@ -61,7 +61,7 @@ class Candidates:
         assert record.rows is not None
         scored = {} if ranking is None else {int(row): index for index, row in enumerate(ranking.rows)}
         places = {row: place for place, row in enumerate(chosen)}
-        gone = dropped_by(record.decision.steps, record.rows)
+        gone = dropped_by(record.decision.steps, record.rows, name)
 
         def order(row: int) -> tuple[float, float, int]:
             total = -math.inf if ranking is None or row not in scored else float(ranking.totals[scored[row]])

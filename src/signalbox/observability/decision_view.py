@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from signalbox.director import Refusal, Ticket
+from signalbox.director import Refusal, Ticket, Wait
+from signalbox.director.wait import DISPATCHED
 from signalbox.observability.candidates import Candidates, name_of
 from signalbox.observability.decisions import Entry, Record, clipped
 from signalbox.observability.reasons import reason_for
@@ -66,6 +67,8 @@ def _routed(record: Record, wall: Wall) -> dict[str, Any]:
         "stages": {stage: [names(row) for row in rows] for stage, rows in decision.stages.items()},
         "served_by": served,
         "prefix_tokens": candidates.prefix_tokens(chosen),
+        "predicted": _predicted(ticket),
+        "wait": _wait(ticket.wait),
         "why": reason_for(record, candidates),
         "end": _end(ticket),
     }
@@ -85,8 +88,32 @@ def _refused(refusal: Refusal, wall: Wall) -> dict[str, Any]:
         "code": refusal.code,
         "detector": refusal.detector or None,
         "saturation": None if refusal.saturation is None else round(refusal.saturation, 4),
+        "wait": _wait(refusal.wait),
         "why": refusal.reason,
         "steps": told_steps(refusal.steps, refusal.rows, partial(name_of, refusal.endpoints)),
+    }
+
+
+def _predicted(ticket: Ticket) -> dict[str, float | None] | None:
+    """What was expected of the choice, in seconds."""
+    found = ticket.predicted
+    if found is None:
+        return None
+    tpot = None if found.tpot is None else round(found.tpot, 6)
+    return {"ttft_seconds": round(found.ttft, 6), "tpot_seconds": tpot}
+
+
+def _wait(wait: Wait | None) -> dict[str, Any] | None:
+    """How a request waited; ``None`` where it did not have to."""
+    if wait is None or not (wait.queued or wait.outcome != DISPATCHED):
+        return None
+    return {
+        "outcome": wait.outcome,
+        "seconds": round(wait.seconds, 6),
+        "band": wait.flow.priority,
+        "fairness_id": clipped(wait.flow.fairness_id),
+        "saturation": round(wait.saturation, 4),
+        "ahead": wait.ahead,
     }
 
 

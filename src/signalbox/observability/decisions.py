@@ -224,7 +224,7 @@ def request_id_of(entry: Entry) -> str:
 
 def decided_at(entry: Entry) -> float:
     """When a decision was made, in seconds of the director's clock."""
-    return entry.ticket.received_at if isinstance(entry, Record) else entry.at
+    return entry.ticket.routed_at if isinstance(entry, Record) else entry.at
 
 
 def clipped(text: str, longest: int = LONGEST) -> str:
@@ -233,4 +233,6 @@ def clipped(text: str, longest: int = LONGEST) -> str:
 
 
 def _without_rows(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    return tuple([Step(step.plugin, step.before, step.after, None, step.fault, step.picked_for) for step in steps])
+    return tuple(
+        [Step(step.plugin, step.before, step.after, None, step.fault, step.ends, step.begun) for step in steps]
+    )

@@ -11,8 +11,10 @@ from collections import Counter
 from prometheus_client import CollectorRegistry
 
 from signalbox.director.events import Completion, Ticket
+from signalbox.director.wait import Wait
 from signalbox.observability import buckets
 from signalbox.observability.exposition import Attempt, PickerCollector, State
+from signalbox.observability.flow import FlowCounts
 from signalbox.observability.histogram import Histogram
 from signalbox.observability.names import NameGuard
 from signalbox.observability.pool_view import PoolView
@@ -48,6 +50,8 @@ class PickerMetrics:
             scheduler_seconds=Histogram(buckets.SCHEDULER_SECONDS),
             rewrites=Counter(),
         )
+        self.flow = FlowCounts()
+        """How requests wait."""
         self.registry = CollectorRegistry()
         self.registry.register(PickerCollector(pool, self._state, commit, build_ref))
 
@@ -81,6 +85,22 @@ class PickerMetrics:
         if completion.outcome == "server_error":
             self._state.errors[series.model, series.target, "ModelServerError"] += 1
         series.finished(ticket, completion, now)
+
+    def queued(self, wait: Wait) -> None:
+        """Count a request that waits from now on."""
+        self.flow.queued(wait)
+
+    def dispatched(self, wait: Wait) -> None:
+        """Count a request whose turn has come, perhaps at once."""
+        self.flow.ended(wait)
+
+    def dropped(self, wait: Wait) -> None:
+        """Count a request that waited in vain, or for which there was no room to."""
+        self.flow.ended(wait)
+
+    def taken_back(self, ticket: Ticket) -> None:
+        """Count a request that is taken back from its server."""
+        self.flow.taken_back(ticket.priority)
 
     def _series(self, model: str, target: str) -> Series:
         series = self._by_name.get((model, target))

@@ -65,7 +65,7 @@ def _by_filters(record: Record, candidates: Candidates) -> str:
 def _picker(record: Record) -> str:
     """What picked the destination: the first pick of its profile, since a later one adds fallbacks."""
     decision = record.decision
-    step = next((step for step in decision.steps if step.picked_for == decision.profile), None)
+    step = next((step for step in decision.steps if step.ends == decision.profile), None)
     if step is None:
         return "the picker"
     return f"the fewest requests in flight, for {step.plugin} failed," if step.fault else step.plugin

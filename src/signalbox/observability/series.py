@@ -20,6 +20,8 @@ class Series:
         "model",
         "normalized",
         "output_tokens",
+        "predicted_tpot",
+        "predicted_ttft",
         "request_bytes",
         "requests",
         "response_bytes",
@@ -39,6 +41,8 @@ class Series:
         self.durations = Histogram(buckets.SECONDS)
         self.ttft = Histogram(buckets.SECONDS)
         self.tpot = Histogram(buckets.TPOT_SECONDS)
+        self.predicted_ttft = Histogram(buckets.SECONDS)
+        self.predicted_tpot = Histogram(buckets.TPOT_SECONDS)
         self.normalized = Histogram(buckets.NORMALIZED_SECONDS)
         self.input_tokens = Histogram(buckets.INPUT_TOKENS)
         self.output_tokens = Histogram(buckets.OUTPUT_TOKENS)
@@ -52,6 +56,11 @@ class Series:
         """Count a request that was given an endpoint."""
         self.requests[ticket.priority] += 1
         self.request_bytes.observe(ticket.request_bytes)
+        predicted = ticket.predicted
+        if predicted is not None:
+            self.predicted_ttft.observe(predicted.ttft)
+            if predicted.tpot is not None:
+                self.predicted_tpot.observe(predicted.tpot)
 
     def finished(self, ticket: Ticket, completion: Completion, now: float) -> None:
         """Count what the answer tells.

@@ -40,10 +40,20 @@ def _given(known: Sequence[Rows], before: int, kept: Rows) -> Rows | None:
     return None
 
 
+def profiles_of(steps: Sequence[Step]) -> list[str | None]:
+    """Return the profile that each step belongs to; ``None`` for what came before all of them, or broke off."""
+    names: list[str | None] = [None] * len(steps)
+    for index, step in enumerate(steps):
+        if step.ends is not None:
+            names[step.begun : index + 1] = [step.ends] * (index + 1 - step.begun)
+    return names
+
+
 def told_steps(steps: Sequence[Step], candidates: Rows | None, name: Callable[[int], str]) -> list[dict[str, Any]]:
     """Return the steps ready for JSON, with the first `MOST_DROPPED` names each left out."""
     return [
         {
+            "profile": profile,
             "plugin": step.plugin,
             "before": step.before,
             "after": step.after,
@@ -51,15 +61,20 @@ def told_steps(steps: Sequence[Step], candidates: Rows | None, name: Callable[[i
             "dropped_more": max(0, len(rows) - MOST_DROPPED),
             "fault": step.fault or None,
         }
-        for step, rows in dropped(steps, candidates)
+        for profile, (step, rows) in zip(profiles_of(steps), dropped(steps, candidates), strict=True)
     ]
 
 
-def dropped_by(steps: Sequence[Step], candidates: Rows | None) -> dict[int, str]:
-    """Return by row which filter left it out first; a filter that left nobody had no effect."""
+def dropped_by(steps: Sequence[Step], candidates: Rows | None, profile: str | None = None) -> dict[int, str]:
+    """Return by row which filter left it out first, of ``profile`` and what came before it where one is given. A filter
+    that left nobody had no effect, and where a profile began again only what came behind counts."""
     found: dict[int, str] = {}
-    for step, rows in dropped(steps, candidates):
-        if step.after:
+    for owner, (step, rows) in zip(profiles_of(steps), dropped(steps, candidates), strict=True):
+        if profile is not None and owner not in (None, profile):
+            continue
+        if step.after > step.before:
+            found = {}
+        elif step.after:
             for row in rows:
                 found.setdefault(row, step.plugin)
     return found

@@ -9,6 +9,7 @@ about networks or time.
 from signalbox.payloads.answers import ResponseReader
 from signalbox.payloads.errors import PayloadError, error_body
 from signalbox.payloads.media import holds_media
+from signalbox.payloads.media_hashing import media_items
 from signalbox.payloads.requests import Request, read_request
 from signalbox.payloads.tokens import Prompt, read_prompt
 from signalbox.payloads.usage import Usage
@@ -21,6 +22,7 @@ __all__ = [
     "Usage",
     "error_body",
     "holds_media",
+    "media_items",
     "read_prompt",
     "read_request",
 ]

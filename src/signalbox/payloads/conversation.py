@@ -8,6 +8,9 @@ to turn. Text given as a string and as a list with one text part come out the sa
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 import msgspec
 import xxhash
 from msgspec import Raw
@@ -18,6 +21,9 @@ MEDIA_TOKENS = 225
 """What an image, a clip or a file weighs, in tokens: 640 x 360 pixels at 1,024 pixels to a token."""
 
 Pieces = list[bytes | memoryview]
+Item = dict[str, Raw]
+"""A message, an item of the Responses API or a content part: its fields, undecoded."""
+Buffer = bytes | memoryview | Raw
 
 # JSON text holds no control characters, so these cannot be mistaken for content.
 _MESSAGE = b"\x01"
@@ -50,7 +56,10 @@ _TEXT_TYPES = frozenset((b'"text"', b'"input_text"', b'"output_text"', b'"messag
 
 _NOTHING = frozenset((b"null", b"[]"))
 _QUOTE, _BRACKET, _NULL = b'"[n'
-_DECODER = msgspec.json.Decoder(list[dict[str, Raw]])
+_ITEMS = msgspec.json.Decoder(list[Item])
+_ITEM = msgspec.json.Decoder(Item)
+_RAW_ITEMS = msgspec.json.Decoder(list[Raw])
+_BETWEEN = re.compile(rb"[\s,]*+")
 
 
 def unquoted(value: Raw) -> memoryview:
@@ -68,6 +77,37 @@ def lay_out(value: Raw, out: Pieces, role: bytes) -> None:
         _lay_out_items(value, out, _DEPTH, messages=True)
     else:
         out += (_MESSAGE, role, _FIELD, unquoted(value))
+
+
+def read_items(value: Buffer) -> list[Item] | None:
+    """Return the messages or items of a list; ``None`` for any other, and for one of more than are worth taking
+    apart."""
+    try:
+        return None if _has_many_items(value) else _ITEMS.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def read_items_and_ends(value: Buffer) -> list[tuple[Item, int]] | None:
+    """Return what `read_items` does, each with the place in ``value`` where it ends. Takes longer."""
+    if _has_many_items(value):
+        return None
+    found = []
+    end = 1
+    try:
+        for raw in _RAW_ITEMS.decode(value):
+            between = _BETWEEN.match(value, end)
+            assert between is not None, "it matches nothing as well"
+            end = between.end() + len(raw)
+            found.append((_ITEM.decode(raw), end))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return found
+
+
+def lay_out_messages(items: Sequence[Item], out: Pieces) -> None:
+    """Append what `lay_out` does of these messages, one after the other: what it appends of one depends on no other."""
+    _lay_out_each(items, out, _DEPTH, messages=True)
 
 
 def lay_out_message(role: bytes, content: Raw, out: Pieces) -> None:
@@ -100,14 +140,15 @@ def _lay_out_text(value: Raw, out: Pieces, depth: int) -> None:
 
 
 def _lay_out_items(value: Raw, out: Pieces, depth: int, *, messages: bool) -> None:
-    try:
-        items = None if _has_many_items(value) else _DECODER.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        items = None
+    items = read_items(value)
     if items is None:
         # Without the closing bracket, so that a longer list still begins with the same bytes.
         out.append(memoryview(value)[:-1])
-        return
+    else:
+        _lay_out_each(items, out, depth, messages=messages)
+
+
+def _lay_out_each(items: Sequence[Item], out: Pieces, depth: int, *, messages: bool) -> None:
     between = b""
     for item in items:
         out.append(_MESSAGE if messages else between)
@@ -123,7 +164,7 @@ def _lay_out_items(value: Raw, out: Pieces, depth: int, *, messages: bool) -> No
             _lay_out_fields(item, out, depth)
 
 
-def _lay_out_fields(item: dict[str, Raw], out: Pieces, depth: int) -> None:
+def _lay_out_fields(item: Item, out: Pieces, depth: int) -> None:
     for name in sorted(item, key=_order):
         value = item[name]
         if name == "content":
@@ -149,5 +190,5 @@ def _order(name: str) -> tuple[int, str]:
     return _RANK.get(name, len(_RANK)), name
 
 
-def _has_many_items(value: Raw) -> bool:
+def _has_many_items(value: Buffer) -> bool:
     return len(value) > _LARGE and bytes(value).count(b",") > _MANY

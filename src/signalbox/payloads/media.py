@@ -14,14 +14,14 @@ KINDS = frozenset(
 )
 """Types of content parts that are media; some APIs tell a part by the member of that name instead."""
 
-_NATIVE = ("image_data", "video_data", "audio_data", "multi_modal_data")  # beside the text, in the engines' own APIs
-_CONVERSATIONS = ("messages", "input")
-_MARK = re.compile(b'"(?:' + "|".join(sorted({*KINDS, *_NATIVE}, key=len, reverse=True)).encode() + b')"')
-_NOTHING = frozenset((b"null", b"[]", b"{}", b'""'))
-_DEPTH = 3  # message > tool result > part
+NATIVE = ("image_data", "video_data", "audio_data", "multi_modal_data")  # beside the text, in the engines' own APIs
+CONVERSATIONS = ("messages", "input")
+MARK = re.compile(b'"(?:' + "|".join(sorted({*KINDS, *NATIVE}, key=len, reverse=True)).encode() + b')"')
+NOTHING = frozenset((b"null", b"[]", b"{}", b'""'))
+DEPTH = 3  # message > tool result > part
 _BRACKET = ord("[")
-_LARGE = 1024 * 1024  # bytes; from here on, items are counted before they are taken apart
-_MANY = 100_000
+LARGE = 1024 * 1024  # bytes; from here on, items are counted before they are taken apart
+MANY = 100_000
 _ITEMS = msgspec.json.Decoder(list[dict[str, Raw]])
 _QUOTED = frozenset(f'"{kind}"'.encode() for kind in KINDS)
 
@@ -32,22 +32,22 @@ def holds_media(request: Request) -> bool:
     Tools, metadata and texts do not count, whatever they are called. A body that could not be read, or a conversation
     of more items than are worth taking apart, is taken for multimodal where a kind stands in it in quotes.
     """
-    if _MARK.search(request.body) is None:
+    if MARK.search(request.body) is None:
         return False
     if not request.members:
         return True
     fields = {key.name: value for key, value in request.members.items()}
-    if any(bytes(fields[name]) not in _NOTHING for name in _NATIVE if name in fields):
+    if any(bytes(fields[name]) not in NOTHING for name in NATIVE if name in fields):
         return True
-    return any(_among(fields[name], _DEPTH) for name in _CONVERSATIONS if name in fields)
+    return any(_among(fields[name], DEPTH) for name in CONVERSATIONS if name in fields)
 
 
 def _among(value: Raw, depth: int) -> bool:
     """Say whether there is media among the items of ``value``: messages at first, parts further down."""
     text = memoryview(value)
-    if text[0] != _BRACKET or not depth or _MARK.search(text) is None:
+    if text[0] != _BRACKET or not depth or MARK.search(text) is None:
         return False
-    if len(text) > _LARGE and bytes(text).count(b",") > _MANY:
+    if len(text) > LARGE and bytes(text).count(b",") > MANY:
         return True
     try:
         items = _ITEMS.decode(value)
@@ -58,7 +58,7 @@ def _among(value: Raw, depth: int) -> bool:
         if kind is not None and bytes(kind) in _QUOTED:
             return True
         # Of a message, "audio" names an earlier answer; of a part, it is the sound itself.
-        if depth < _DEPTH and any(name in KINDS and bytes(item[name]) not in _NOTHING for name in item):
+        if depth < DEPTH and any(name in KINDS and bytes(item[name]) not in NOTHING for name in item):
             return True
         if any(_among(item[name], depth - 1) for name in ("content", "output") if name in item):
             return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import msgspec
 from msgspec import Raw
@@ -27,6 +28,7 @@ _API_BY_PATH = {
 
 _NAME = msgspec.json.Decoder(str)
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_BRACKET = ord("[")
 _EMPTY_LIST = re.compile(rb"\[\s*\]")
 
 
@@ -55,7 +57,7 @@ class Request(msgspec.Struct, frozen=True):
 
     def with_model(self, name: str) -> bytes:
         """Return the body with ``name`` as the value of every top-level ``model``; no other byte changes."""
-        quoted = msgspec.json.encode(name)
+        quoted = _quoted(name)
         body = memoryview(self.body)
         pieces: list[bytes | memoryview] = []
         copied = 0
@@ -68,6 +70,12 @@ class Request(msgspec.Struct, frozen=True):
                 break  # what follows, such as a long prompt, need not be walked
         pieces.append(body[copied:])
         return b"".join(pieces)
+
+
+@lru_cache(maxsize=1024)
+def _quoted(name: str) -> bytes:
+    """Return a model's name as JSON text; there are few of them."""
+    return msgspec.json.encode(name)
 
 
 def api_of(path: str) -> str:
@@ -131,8 +139,8 @@ def _require_prompt(api: str, fields: dict[str, Raw]) -> None:
     elif api in {"chat", "messages"}:
         if not _given(fields, "messages"):
             raise PayloadError(400, "the request needs the field 'messages'", "messages")
-        messages = bytes(fields["messages"])
-        if not messages.startswith(b"["):
+        messages = memoryview(fields["messages"])
+        if messages[0] != _BRACKET:
             raise PayloadError(400, "the field 'messages' must be a list", "messages")
         if _EMPTY_LIST.match(messages):
             raise PayloadError(400, "the field 'messages' must hold at least one message", "messages")

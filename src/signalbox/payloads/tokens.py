@@ -31,8 +31,16 @@ _ISOLATING = (
     *("previous_response_id", "conversation", "chat_template", "documents"),
     *("mm_processor_kwargs", "multi_modal_data", "features", "image_data", "video_data", "audio_data"),
 )
+_ISOLATE = frozenset(_ISOLATING)
 _NATIVE = ("prompt", "text", "input_ids", "token_ids", "prompt_token_ids", "input")
 _NATIVE_TEXT = frozenset(("prompt", "text", "input"))
+
+_CONVERSATIONS = {
+    "chat": ("messages", "system"),
+    "messages": ("messages", "system"),
+    "responses": ("input", "instructions"),
+}
+"""Where each API has its messages, and what goes before them."""
 
 _CUT = 1024 * 1024  # bytes of a list of token ids; of a longer one only the beginning is decoded
 _MANY = 100_000  # strings; a longer list is taken as one text
@@ -42,6 +50,17 @@ _FIRST_ITEM = re.compile(rb'\[\s*+(["\[0-9]?)')
 _STRINGS = msgspec.json.Decoder(list[Raw])
 _IDS = msgspec.json.Decoder(list[int])
 _ID_LISTS = msgspec.json.Decoder(list[list[int]])
+
+
+class Conversation(msgspec.Struct, frozen=True):
+    """A prompt of messages that have not been gone through yet."""
+
+    head: bytes
+    """What templates put before the messages, as it stands in the prompt."""
+    messages: Raw
+    """A list of messages or items, as it stands in the body."""
+    salt: bytes
+    """As in `Prompt`."""
 
 
 class Prompt(msgspec.Struct, frozen=True):
@@ -62,14 +81,12 @@ def read_prompt(request: Request) -> Prompt:
 
     Tools come before the messages, where chat templates put them: appended to, a conversation keeps its beginning.
     """
-    fields = {key.name: value for key, value in request.members.items() if len(value) != 4 or bytes(value) != b"null"}
+    fields = _fields(request)
     api = request.api
     sequences: tuple[bytes, ...]
     beyond = 0
-    if api in {"chat", "messages"}:
-        sequences = (_conversation(fields, "messages", "system"),)
-    elif api == "responses":
-        sequences = (_conversation(fields, "input", "instructions"),)
+    if api in _CONVERSATIONS:
+        sequences = (_conversation(fields, *_CONVERSATIONS[api]),)
     else:
         names = {"completions": ("prompt",), "embeddings": ("input",)}.get(api, _NATIVE)
         name = next((name for name in names if name in fields), None)
@@ -87,20 +104,44 @@ def read_prompt(request: Request) -> Prompt:
     return Prompt(sequences, tokens, _salt(fields))
 
 
+def read_conversation(request: Request) -> Conversation | None:
+    """Return the parts of the prompt of ``request`` where it is a list of messages, ``None`` where it is not.
+
+    Laid out by `signalbox.payloads.conversation`, the messages come behind the head as in `read_prompt`.
+    """
+    names = _CONVERSATIONS.get(request.api)
+    if names is None:
+        return None
+    fields = _fields(request)
+    messages = fields.get(names[0])
+    if messages is None or memoryview(messages)[0] != _BRACKET:
+        return None
+    return Conversation(b"".join(_head(fields, names[1])), messages, _salt(fields))
+
+
+def _fields(request: Request) -> dict[str, Raw]:
+    return {key.name: value for key, value in request.members.items() if len(value) != 4 or bytes(value) != b"null"}
+
+
 def _conversation(fields: dict[str, Raw], messages: str, system: str) -> bytes:
+    out = _head(fields, system)
+    if messages in fields:
+        lay_out(fields[messages], out, b"user")
+    return b"".join(out)
+
+
+def _head(fields: dict[str, Raw], system: str) -> Pieces:
     out: Pieces = []
     for name in ("tools", "functions"):
         if name in fields:
             lay_out_verbatim(name.encode(), fields[name], out)
     if system in fields:
         lay_out_message(b"system", fields[system], out)
-    if messages in fields:
-        lay_out(fields[messages], out, b"user")
-    return b"".join(out)
+    return out
 
 
 def _salt(fields: dict[str, Raw]) -> bytes:
-    if fields.keys().isdisjoint(_ISOLATING):
+    if _ISOLATE.isdisjoint(fields):
         return b""
     return b"\0".join([memoryview(fields[name]) if name in fields else b"" for name in _ISOLATING])
 

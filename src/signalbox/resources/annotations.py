@@ -1,4 +1,4 @@
-"""Our own annotations: what they are called, where they mean something, and what the sticky one may say.
+"""Our own annotations: what they are called, where they mean something, and what they may say.
 
 An API server takes any annotation, so a misspelt one is refused nowhere but here.
 """
@@ -21,6 +21,7 @@ STICKY_HEADER = f"{DOMAIN}sticky-header"
 PORT = f"{DOMAIN}port"
 
 _MEANT_FOR = {STICKY_HEADER: ("InferenceModel", "InferenceModelRewrite"), PORT: ("Pod",)}
+_PORT = re.compile(r"[0-9]{1,5}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,256}")
 
 
@@ -32,7 +33,7 @@ def annotation_problems(resource: Resource, origin: Origin, lines: Lines | None)
     for name, value in resource.metadata.annotations.items():
         if not name.startswith(DOMAIN):
             continue
-        found = _wrong(name, value.strip(), resource.kind)
+        found = _wrong(name, value, resource.kind)
         if found is not None:
             place = origin._replace(line=lines(("metadata", "annotations", name))) if lines else origin
             field = f'metadata.annotations["{name}"]'
@@ -48,6 +49,8 @@ def _wrong(name: str, value: str, kind: str) -> tuple[str, str] | None:
         return "is not a known annotation", fix
     if kind not in kinds:
         return f"has no effect on {kind}", f"write it on {' or '.join(kinds)}, or remove it"
-    if name == STICKY_HEADER and not _HEADER_NAME.fullmatch(value):
-        return f"{value!r} is not the name of a request header", "write one such as x-session-id"
+    if name == STICKY_HEADER and not _HEADER_NAME.fullmatch(value.strip()):
+        return f"{value.strip()!r} is not the name of a request header", "write one such as x-session-id"
+    if name == PORT and not (_PORT.fullmatch(value) and 0 < int(value) < 65536):
+        return f"{value!r} is not a port", "write a number from 1 to 65535 in quotes, such as '8000'"
     return None

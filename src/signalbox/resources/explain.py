@@ -82,7 +82,7 @@ def _explain(details: ErrorDetails, path: Path, model: type[BaseModel]) -> tuple
 
 def _fix_unknown(field: str, known: Sequence[str]) -> str:
     listed = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
-    return choose(field, known, f"remove it; the fields here are {listed}")
+    return choose(field, known, f"remove it; the fields here are {listed}" if listed else "remove it; there are none")
 
 
 def _fix_type(kind: str, value: object) -> str:

@@ -114,6 +114,24 @@ class CheckedDetector(DetectorPlugin[Any]):
         return _part(self.name, self.plugin.keep(cycle, _to_read(rows)), rows)
 
 
+def check_reason(name: str, why: Any) -> str | None:
+    """Return why an admitter refuses, or ``None``. Raises TypeError for what is neither, ValueError for no words."""
+    if why is None:
+        return None
+    if not isinstance(why, str):
+        raise TypeError(f"{name} returned a {type(why).__name__}, where a reason or None was asked for")
+    if not why.strip():
+        raise ValueError(f"{name} refused without a reason")
+    return why
+
+
+def check_fairness_id(name: str, found: Any) -> str:
+    """Return the fairness id that an identity plugin found. Raises TypeError for what is no text."""
+    if not isinstance(found, str):
+        raise TypeError(f"{name} returned a {type(found).__name__}, where a fairness id was asked for")
+    return found
+
+
 def _to_read(array: Any) -> Any:
     view = array.view()
     view.setflags(write=False)

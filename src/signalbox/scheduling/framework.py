@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ import numpy as np
 from signalbox.pool import Columns, Endpoint, Floats, Rows
 
 if TYPE_CHECKING:
+    from signalbox.scheduling.latency.predictions import Predictions
     from signalbox.scheduling.prefix.match import PrefixMatch
 
 
@@ -38,8 +39,10 @@ class Step(msgspec.Struct):
     left: Rows | list[int] | None = None
     fault: str = ""
     """Why the plugin was left out, if it was: what it raised."""
-    picked_for: str | None = None
-    """The profile for which this picker picked."""
+    ends: str | None = None
+    """The profile whose run this step ended: a pick, or a filter that left nobody."""
+    begun: int = 0
+    """Where among the steps that run began."""
 
     @property
     def rows(self) -> Rows | None:
@@ -75,7 +78,19 @@ class Cycle(msgspec.Struct):
     multimodal: bool = False
     """Whether the prompt holds an image, a video or audio; only where a plugin of the policy ``reads_media``."""
     session: str | None = None
-    """The session the request belongs to, where the caller knows better than a header."""
+    """The session the request belongs to, where a session-id-producer found it."""
+    slo_ttft: float | None = None
+    """Seconds to the first token that the client asked for."""
+    slo_tpot: float | None = None
+    """Seconds per output token that the client asked for."""
+    media: tuple[int, ...] = ()
+    """Hashes of the prompt's images, videos and sounds, each once; only where a plugin ``reads_media_items``."""
+    peer: int | None = None
+    """The row that an earlier stage of this request chose: the decode server, while a prefill server is looked for."""
+    predictions: Predictions | None = None
+    """How fast each endpoint is expected to answer, once a plugin has asked a predicted-latency-producer."""
+    memo: dict[str, Any] = {}
+    """What a plugin notes about this request for its own later hooks, under its name."""
 
 
 class Filter(Protocol):

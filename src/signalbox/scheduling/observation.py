@@ -43,3 +43,11 @@ class Finished(msgspec.Struct, frozen=True):
     """From the choice to the end."""
     complete: bool
     """Whether the whole answer went to the client, with a status below 400."""
+    ahead: float = 0.0
+    """As of `FirstToken`: prompt tokens before it at the moment of the choice."""
+    decoding: float = 0.0
+    """As of `FirstToken`: our requests past their first token at the moment of the choice."""
+    moved: bool = False
+    """Whether a fallback served it: ``ahead`` and ``decoding`` are the first choice's, and its time is that of both."""
+    slo_tpot: float | None = None
+    """Seconds per output token that the client asked for."""

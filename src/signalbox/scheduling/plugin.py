@@ -2,7 +2,7 @@
 
 A plugin is a class with a ``type`` (its name in configuration files), a parameter model, and the methods of its role.
 Its docstring is its reference entry: formula, units, source. `signalbox.scheduling.registry` finds plugins of other
-packages by the entry point group ``signalbox.plugins``.
+packages by the entry point group ``signalbox.plugins``. Roles of flow control are in `signalbox.scheduling.queueing`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ class Parameters(Strict):
     no parameters. A text under a field is its description in the reference and in the JSON Schema."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
+
+    ineffective: ClassVar[Mapping[str, str]] = {}
+    """Fields that the reference has and that do nothing here, with the reason: told where a file sets one."""
 
 
 P = TypeVar("P", bound=Parameters)
@@ -52,13 +55,16 @@ class Plugin(ABC, Generic[P]):
 
     type: ClassVar[str] = ""
     role: ClassVar[str] = ""
-    """``filter``, ``scorer``, ``picker``, ``handler``, ``decider`` or ``detector``."""
+    """``filter``, ``scorer``, ``picker``, ``handler``, ``decider``, ``detector``, ``producer``, ``admitter`` or another
+    of `signalbox.scheduling.registry.ROLES`."""
     use: ClassVar[str] = ""
     """One sentence for the reference page: when to use it."""
     reads_prefix: ClassVar[bool] = False
     """Whether it reads ``cycle.prefix``. Prompts are looked up only where some plugin of the policy does."""
     reads_media: ClassVar[bool] = False
     """Whether it reads ``cycle.multimodal``. Bodies are searched for media only where some plugin of it does."""
+    reads_media_items: ClassVar[bool] = False
+    """Whether it reads ``cycle.media``. Images and the like are hashed only where some plugin of the policy does."""
     parameter_model: ClassVar[_Model] = Parameters
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -77,11 +83,19 @@ class Plugin(ABC, Generic[P]):
 
     # -- optional ------------------------------------------------------------------------------------------------
 
+    def needs(self) -> tuple[str, ...]:
+        """Return the types of plugins it asks. One of each is added, as it is by default, where the file lists none."""
+        return ()
+
     def connect(self, plugins: Mapping[str, Plugin[Any]]) -> None:
         """Look up the plugins that parameters name. Called once, when all exist. Raises `ParameterFault`."""
 
     def routed(self, cycle: Cycle, decision: Decision) -> None:
         """A decision was made by a policy this plugin belongs to."""
+
+    def request_headers(self, cycle: Cycle, decision: Decision) -> Mapping[str, str]:
+        """Return headers for the gateway to set on the request."""
+        return {}
 
     def answer_headers(self, cycle: Cycle, decision: Decision) -> Mapping[str, str]:
         """Return headers for the gateway to set on the answer."""
@@ -185,3 +199,32 @@ class DetectorPlugin(Plugin[P]):
     @abstractmethod
     def keep(self, cycle: Cycle, rows: Rows) -> Rows:
         """Return the rows within limits and headroom; all of them where none is."""
+
+
+class ProducerPlugin(Plugin[P]):
+    """Finds something out that other plugins ask it for, in `Plugin.connect`, or read on the cycle."""
+
+    role = "producer"
+
+    def produce(self, cycle: Cycle) -> None:
+        """Note on the cycle what it finds in the request, before anybody is admitted or chosen."""
+
+
+class AdmitterPlugin(Plugin[P]):
+    """Decides whether a sheddable request, one with a priority below zero, is let in. Others are never asked about."""
+
+    role = "admitter"
+
+    @abstractmethod
+    def admit(self, cycle: Cycle, rows: Rows) -> str | None:
+        """Return ``None`` to let the request in, or why not, for the client to read. ``rows`` is not empty."""
+
+
+class ScreenerPlugin(Plugin[P]):
+    """Says which endpoints a request may see at all: no profile, and so no fallback, gets around it."""
+
+    role = "screener"
+
+    @abstractmethod
+    def keep(self, cycle: Cycle, rows: Rows) -> Rows:
+        """Return the rows to go on with, a part of ``rows``; an empty result means that none qualifies."""

@@ -33,6 +33,9 @@ class Profile:
     binding: int = 0
     """How many leading filters no fallback may get around. Those after them state preferences: they decide the choice,
     and a second-best server is a better retry than none."""
+    preferences: frozenset[int] = frozenset()
+    """The places of filters that only state a preference, counted from 0. Where one that does not would be left with
+    nobody, it is asked before them."""
     faults: Faults = field(default_factory=Faults)
     _arrays: ArrayRun = field(init=False, repr=False, compare=False)
     _lists: ListRun | None = field(init=False, repr=False, compare=False, default=None)
@@ -43,7 +46,7 @@ class Profile:
             object.__setattr__(self, "_lists", ListRun(self))
 
     def schedule(self, cycle: Cycle, rows: Rows) -> Decision | None:
-        """Choose among ``rows``; ``None`` where a filter left none.
+        """Choose among ``rows``; ``None`` where the filters that state no preference leave none.
 
         When fewer rows survive all filters than an answer names, the picker adds fallbacks from those that survive the
         binding ones.

@@ -27,6 +27,21 @@ _ROLES = {
     "decider": "Says whether a stage of disaggregated serving runs; named by disagg-profile-handler.",
     "detector": "Says how full the pool is. Referred to by `saturationDetector`; may also stand in a profile, among the"
     " filters.",
+    "producer": "Each finds something out for other plugins. Listing one is enough; a plugin that asks one brings it"
+    " along.",
+    "admitter": "Each is asked about requests with a priority below zero, before an endpoint is chosen, in the order of"
+    " the file. The first that says no ends it: a 429 that names the admitter. Listing one is enough.",
+    "screener": "Each leaves out endpoints before any profile runs, so that all stages of a request choose among the"
+    " same ones. Listing one is enough.",
+    "fairness policy": "Says which flow goes next among the requests of one priority that wait; a flow is those with"
+    " one fairness id. Named by `fairnessPolicyRef` of a band of `flowControl`: by its name in `plugins`, or one of"
+    " these by its type, which then need not be listed. This role and those below have an effect where the feature gate"
+    " `flowControl` is on.",
+    "ordering policy": "Says which request of a flow goes first. Named by `orderingPolicyRef` of a band.",
+    "usage limit policy": "Gives each priority a ceiling: its requests wait while the pool is at least as full as that,"
+    " and so do those of lower priorities. Named by `flowControl.usageLimitPolicyPluginRef`.",
+    "identity source": "Says who sends a request that names no fairness id itself. Listing one is enough; the first"
+    " that knows counts.",
 }
 
 
@@ -43,7 +58,7 @@ def _page() -> Iterator[str]:
     yield _rules()
     for role in ROLES:
         members = [plugin for plugin in BUILTIN.values() if plugin.role == role]
-        yield f"## {role.capitalize()}s"
+        yield f"## {_plural(role.capitalize())}"
         yield ""
         yield _ROLES[role]
         yield ""
@@ -63,6 +78,8 @@ into profiles. `signalbox validate FILE` checks it; `signalbox validate --schema
 - A decision names three endpoints, the choice and two fallbacks, unless the picker says `maxNumOfEndpoints`. What a
   filter leaves out is not named either, unless it is marked as a preference below and no filter without that mark
   comes after it.
+- A preference never leaves a request without an endpoint. Where a filter without that mark finds nobody among those
+  that preferences before it kept, the profile begins again: filters without the mark first, then the preferences.
 - A plugin that raises is left out of that decision, counted and logged once; the decision goes on.
 - Other packages bring plugins through the entry point group `GROUP`; see `examples/plugins`.
 """
@@ -71,6 +88,10 @@ into profiles. `signalbox validate FILE` checks it; `signalbox validate --schema
 def _rules() -> str:
     defaults = ", ".join(f"{name} {weight:g}" for name, weight in DEFAULT_SCORERS.items())
     return _RULES.replace("DEFAULTS", defaults).replace("GROUP", GROUP)
+
+
+def _plural(noun: str) -> str:
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
 
 
 def _entry(plugin: type[Plugin[Any]]) -> Iterator[str]:
@@ -145,8 +166,8 @@ def _others() -> Iterator[str]:
     yield ""
     yield "| gate | here |"
     yield "|---|---|"
-    for name, reason in GATES.items():
-        yield f"| {name} | {f'not supported: {reason}' if reason else 'no effect'} |"
+    for name, effect in GATES.items():
+        yield f"| {name} | {effect or 'no effect'} |"
 
 
 if __name__ == "__main__":

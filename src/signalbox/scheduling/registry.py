@@ -8,14 +8,42 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from signalbox.scheduling import deciders, filters, handlers, pickers, saturation, scorers
+from signalbox.scheduling import (
+    admitters,
+    ceilings,
+    deciders,
+    fairness,
+    filters,
+    handlers,
+    identity,
+    ordering,
+    pickers,
+    producers,
+    saturation,
+    scorers,
+    screeners,
+)
 from signalbox.scheduling.filters.guide_tree import GuideTree
 from signalbox.scheduling.plugin import Plugin
 
 GROUP = "signalbox.plugins"
 """Entry points in this group name plugin classes; the name of the entry point is the plugin's type."""
 
-ROLES = ("scorer", "filter", "picker", "handler", "decider", "detector")
+ROLES = (
+    "scorer",
+    "filter",
+    "picker",
+    "handler",
+    "decider",
+    "detector",
+    "producer",
+    "admitter",
+    "screener",
+    "fairness policy",
+    "ordering policy",
+    "usage limit policy",
+    "identity source",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +59,21 @@ class Registry:
 def builtin_types() -> dict[str, type[Plugin[Any]]]:
     """Return our own plugin classes by type, by role and then by name."""
     found: list[type[Plugin[Any]]] = [GuideTree]
-    for package in (scorers, filters, pickers, handlers, deciders, saturation):
+    for package in (
+        screeners,
+        scorers,
+        filters,
+        pickers,
+        handlers,
+        deciders,
+        saturation,
+        producers,
+        admitters,
+        fairness,
+        ordering,
+        ceilings,
+        identity,
+    ):
         found += [
             member
             for member in vars(package).values()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from operator import add, neg
+from operator import neg
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import numpy as np
@@ -50,6 +50,7 @@ class Run(ABC, Generic[R, F]):
         self._name = profile.name
         self._endpoints = profile.endpoints
         self._binding = profile.binding
+        self._preferences = profile.preferences
         self._faults = profile.faults
         self._filters: list[tuple[str, Callable[[Cycle, R], R]]] = [
             (plugin.name, method) for plugin, method in zip(profile.filters, keep, strict=True)
@@ -58,61 +59,117 @@ class Run(ABC, Generic[R, F]):
             (plugin.name, weight, method) for (plugin, weight), method in zip(profile.scorers, score, strict=True)
         ]
         self._summed = sorted(range(len(self._scorers)), key=lambda index: self._scorers[index][:2])
+        self._scored: dict[int, list[Step]] = {}  # of scorers that do not raise, by the number of candidates
         self._picker = profile.picker.name
         self._method: Callable[[Cycle, R, F, int], R] = pick
 
     def schedule(self, cycle: Cycle, rows: R) -> Decision | None:
-        """Choose among ``rows``; ``None`` where a filter left none."""
+        """Choose among ``rows``; ``None`` where a filter left none that is no preference."""
         candidates = allowed = rows
         count = len(rows)
         steps = cycle.steps
+        begun = len(steps)
         for index, (name, keep) in enumerate(self._filters):
             before = count
             try:
-                candidates = keep(cycle, candidates)
+                kept = keep(cycle, candidates)
             except Exception as error:
                 steps.append(Step(name, before, before, None, self._faults.note(name, error)))
                 continue
-            count = len(candidates)
-            steps.append(Step(name, before, count, candidates))
-            if not count:
-                return None
+            count = len(kept)
+            steps.append(Step(name, before, count, kept))
+            if count:
+                candidates = kept
+            elif index in self._preferences:
+                count = before
+            else:
+                candidates = self._again(cycle, rows, index, begun)
+                count = len(candidates)
+                if not count:
+                    steps[-1].ends, steps[-1].begun = self._name, begun
+                    return None
             if index < self._binding:
                 allowed = candidates
         if not count:
             return None
         totals, parts = self._score(cycle, candidates)
-        chosen = self._pick(cycle, candidates, totals, self._endpoints)
+        chosen = self._pick(cycle, candidates, totals, self._endpoints, begun)
         missing = self._endpoints - len(chosen)
         if missing > 0 and len(allowed) > count:
             others = self._without(allowed, candidates)
-            chosen = chosen + self._pick(cycle, others, self._score(cycle, others)[0], missing)
+            chosen = chosen + self._pick(cycle, others, self._score(cycle, others)[0], missing, begun)
         scores = (Ranking(self._name, candidates, totals, parts),) if parts else ()
         return Decision(tuple(chosen), tuple(steps), self._name, scores)
+
+    def _again(self, cycle: Cycle, rows: R, last: int, begun: int) -> R:
+        """Begin again with ``rows``, since the binding filter at ``last`` left none of those that preferences before
+        it had: binding filters up to it first, then these preferences, all in order. Empty where the binding filters
+        alone leave nobody."""
+        steps = cycle.steps
+        preferences = [self._filters[index] for index in sorted(self._preferences) if index < last]
+        names = {name for name, _ in preferences}
+        narrowing = [step.plugin for step in steps[begun:] if step.plugin in names and 0 < step.after < step.before]
+        if not narrowing:
+            return rows[:0]
+        told = f"{self._filters[last][0]} leaves nobody that {' and '.join(narrowing)} kept: begins again"
+        steps.append(Step(told, 0, len(rows), rows))
+        binding = [self._filters[index] for index in range(last + 1) if index not in self._preferences]
+        candidates = rows
+        for place, (name, keep) in enumerate(binding + preferences):
+            before = len(candidates)
+            try:
+                kept = keep(cycle, candidates)
+            except Exception as error:
+                steps.append(Step(name, before, before, None, self._faults.note(name, error)))
+                continue
+            steps.append(Step(name, before, len(kept), kept))
+            if len(kept) or place < len(binding):
+                candidates = kept
+            if not len(candidates):
+                break
+        return candidates
 
     def _score(self, cycle: Cycle, rows: R) -> tuple[F, list[Part[F]]]:
         count = len(rows)
         if not self._scorers:
             return self._total(count, []), []
-        parts: list[Part[F] | None] = []
-        for name, weight, score in self._scorers:
-            try:
+        parts: list[Part[F]] = []
+        try:
+            for name, weight, score in self._scorers:
                 parts.append((name, weight, score(cycle, rows)))
-                cycle.steps.append(Step(name, count, count))
-            except Exception as error:
-                cycle.steps.append(Step(name, count, count, None, self._faults.note(name, error)))
+        except Exception as error:
+            return self._score_others(cycle, rows, parts, error)
+        steps = self._scored.get(count)
+        if steps is None:
+            steps = self._scored[count] = [Step(name, count, count) for name, *_ in self._scorers]
+        cycle.steps += steps
+        return self._total(count, [parts[index] for index in self._summed]), parts
+
+    def _score_others(self, cycle: Cycle, rows: R, before: list[Part[F]], error: Exception) -> tuple[F, list[Part[F]]]:
+        """Go on behind a scorer that raised, and leave it out."""
+        count = len(rows)
+        parts: list[Part[F] | None] = []
+        for index, (name, weight, score) in enumerate(self._scorers):
+            fault = ""
+            try:
+                if index == len(before):
+                    raise error
+                parts.append(before[index] if index < len(before) else (name, weight, score(cycle, rows)))
+            except Exception as raised:
+                fault = self._faults.note(name, raised)
                 parts.append(None)
+            cycle.steps.append(Step(name, count, count, None, fault))
         in_order = [part for index in self._summed if (part := parts[index]) is not None]
         return self._total(count, in_order), [part for part in parts if part is not None]
 
-    def _pick(self, cycle: Cycle, rows: R, totals: F, limit: int) -> list[int]:
+    def _pick(self, cycle: Cycle, rows: R, totals: F, limit: int, begun: int) -> list[int]:
         fault = ""
         try:
             picked = self._plain(self._method(cycle, rows, totals, limit))
         except Exception as error:
             fault = self._faults.note(self._picker, error)
             picked = self._by_total(cycle, rows, totals)[:limit]
-        cycle.steps.append(Step(self._picker, len(rows), len(picked), None, fault, self._name))
+        cycle.steps.append(Step(self._picker, len(rows), len(picked), None, fault, self._name, begun))
         return picked
 
     @abstractmethod
@@ -183,7 +240,7 @@ class ListRun(Run[list[int], list[float]]):
         (_, weight, scores), *others = parts
         totals = [weight * score for score in scores]
         for _, weight, scores in others:
-            totals = list(map(add, totals, [weight * score for score in scores]))
+            totals = [total + weight * score for total, score in zip(totals, scores, strict=True)]
         return totals
 
     def _without(self, rows: list[int], left_out: list[int]) -> list[int]:

@@ -23,6 +23,9 @@ MAX_SESSIONS = 100_000
 """Sessions remembered at once; beyond them the longest unused is forgotten. About 20 MB."""
 
 
+SESSION_PRODUCER = "session-id-producer"
+
+
 class EncodedEndpointHeader(Parameters):
     """Where the token travels."""
 
@@ -65,6 +68,13 @@ class SessionAffinityParameters(Parameters):
     """For encoded_endpoint_header."""
     session_id_config: SessionID = SessionID()
     """For session_id."""
+
+
+def needed_producers(parameters: SessionAffinityParameters) -> tuple[str, ...]:
+    """Return the types of plugins that such a plugin asks: where a source is what the gateway found out, who does."""
+    named = parameters.strategy == "session_id"
+    asks = named and any(source.attribute is not None for source in parameters.session_id_config.sources)
+    return (SESSION_PRODUCER,) if asks else ()
 
 
 class SessionBindings:

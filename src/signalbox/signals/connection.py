@@ -35,7 +35,7 @@ class PageConnection:
         address = join_address(host, port)
         head = f"GET {path} HTTP/1.1\r\nHost: {address}\r\n"
         self._request = f"{head}Accept: text/plain;version=0.0.4\r\nAccept-Encoding: identity\r\n\r\n".encode("ascii")
-        self._reply: _Reply | None = None
+        self._reply: Reply | None = None
 
     async def fetch(self) -> bytes:
         """Return the page.
@@ -46,7 +46,7 @@ class PageConnection:
         reply = self._reply
         if reply is None or reply.closed:
             loop = asyncio.get_running_loop()
-            _, reply = await loop.create_connection(lambda: _Reply(loop), self._host, self._port)
+            _, reply = await loop.create_connection(lambda: Reply(loop), self._host, self._port)
             self._reply = reply
         try:
             return await reply.exchange(self._request)
@@ -61,8 +61,8 @@ class PageConnection:
             self._reply = None
 
 
-class _Reply(asyncio.Protocol):
-    """The client's side of one connection; also the callbacks of its parser."""
+class Reply(asyncio.Protocol):
+    """The client's side of one connection, one exchange at a time; also the callbacks of its parser."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -74,7 +74,7 @@ class _Reply(asyncio.Protocol):
         self.closed = False
 
     async def exchange(self, request: bytes) -> bytes:
-        """Send the request and wait for its answer."""
+        """Send the request and wait for its answer; raises as `PageConnection.fetch` does."""
         assert self._transport is not None
         self._body.clear()
         self._size = 0

@@ -120,8 +120,8 @@ class GrpcCall:
             return
         try:
             self._reader.feed(buffer, start, end, self._receiver.message)
-        except MessageTooLong as fault:
-            self._too_long(fault)
+        except MessageTooLong as long:
+            self._too_long(long)
         except MessageFault as fault:
             self._abandon(fault.status, fault.message)
         except Exception:

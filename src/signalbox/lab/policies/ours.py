@@ -29,6 +29,14 @@ def least_cost_with(name: str) -> Contender:
     return configured(text, name)
 
 
+ABLATION = {
+    "least-cost": "least-cost",
+    f"{WITH_PARAMETERS}crowdingWeight=0": "no crowding",
+    f"{WITH_PARAMETERS}laterWeight=0": "no later",
+    f"{WITH_PARAMETERS}decodeWeight=0": "no decode",
+}
+"""`least-cost` without one of its terms at a time: what to call each."""
+
 LEAST_COST = configured(LEAST_COST_CONFIGURATION, "least-cost")
 OUR_DEFAULT = configured("", "default")
 """What an empty configuration means: queue 2, KV cache 2, prefix 3, over our own signals."""

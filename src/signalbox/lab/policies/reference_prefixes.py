@@ -7,7 +7,8 @@ used first.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,44 +38,69 @@ class IndexDefects:
 
 
 class ReferencePrefixes(TracePrefixes):
-    """What was routed where, as the reference believes it."""
+    """What was routed where, as the reference believes it.
+
+    An endpoint's list is kept as the uses of its blocks in order, each with its time, and when each block was used
+    last: a use that is not its block's last one is of the past. So a prompt is entered by two bulk operations.
+    """
 
     def __init__(self, stage: Stage, parameters: PrefixIndexParameters, defects: IndexDefects | None = None) -> None:
         super().__init__(stage, parameters)
         self.defects = defects or IndexDefects()
-        self._holders: dict[int, set[int]] = {}
-        self._recent: dict[int, OrderedDict[int, None]] = {}
+        self._holders: dict[int, int] = {}
+        """By block: one bit for the row of each endpoint that has it."""
+        self._last: dict[int, dict[int, int]] = {}
+        """By row: when each of its blocks was used last."""
+        self._uses: dict[int, deque[tuple[int, Iterator[int]]]] = {}
+        """By row: a time and the blocks used then that have not been looked at, the oldest first."""
+        self._time = 0
 
     def look_up(self, request: Request, target: str) -> Lookup:
         """Cut the prompt and count each endpoint's blocks of it."""
         most = self.parameters.max_prefix_tokens_to_match
         blocks = self.cut(request, target, _BLOCK, most)
-        columns = self.stage.pool.columns
-        counts = np.zeros(columns.size)
-        unbroken: set[int] | None = None
+        counts = np.zeros(self.stage.pool.columns.size)
+        held: Counter[int] = Counter()
+        unbroken = -1
         for block in blocks.chains[0]:
             holders = self._holders.get(block)
             if not holders:
                 break
-            unbroken = set(holders) if unbroken is None else unbroken & holders
+            unbroken &= holders
             counted = holders if self.defects.gaps else unbroken
             if not counted:
                 break
-            for row in counted:
-                counts[row] += 1
+            held[counted] += 1
+        for rows, count in held.items():
+            for row in range(rows.bit_length()):
+                if rows >> row & 1:
+                    counts[row] += count
         return Lookup(blocks, PrefixMatch(counts, blocks.total, _BLOCK, blocks.tokens))
 
     def remember(self, lookup: Lookup, endpoint: Endpoint) -> Insertion | None:
         """Put the prompt's blocks to the end of the endpoint's list, and drop what is too many from its front."""
         row, chain = endpoint.row, lookup.blocks.chains[0]
-        recent = self._recent.setdefault(row, OrderedDict())
-        for block in chain if self.defects.head_first else reversed(chain):
-            recent[block] = None
-            recent.move_to_end(block)
-            self._holders.setdefault(block, set()).add(row)
-        capacity = self._capacity(row)
-        while len(recent) > capacity:
-            self._drop(recent.popitem(last=False)[0], row)
+        last = self._last.setdefault(row, {})
+        uses = self._uses.setdefault(row, deque())
+        self._time = time = self._time + 1
+        bit, holders = 1 << row, self._holders
+        for block in chain:
+            if block not in last:
+                holders[block] = holders.get(block, 0) | bit
+        last.update(dict.fromkeys(chain, time))
+        uses.append((time, iter(chain if self.defects.head_first else chain[::-1])))
+        excess = len(last) - self._capacity(row)
+        while excess > 0:
+            then, oldest = uses[0]
+            for block in oldest:
+                if last.get(block) == then:
+                    del last[block]
+                    self._drop(block, bit)
+                    excess -= 1
+                    if not excess:
+                        break
+            else:
+                uses.popleft()
         return None
 
     def give_back(self, insertion: Insertion) -> None:
@@ -82,8 +108,9 @@ class ReferencePrefixes(TracePrefixes):
 
     def forget(self, endpoint: Endpoint) -> None:
         """Its blocks go."""
-        for block in self._recent.pop(endpoint.row, ()):
-            self._drop(block, endpoint.row)
+        self._uses.pop(endpoint.row, None)
+        for block in self._last.pop(endpoint.row, ()):
+            self._drop(block, 1 << endpoint.row)
 
     def _capacity(self, row: int) -> int:
         columns = self.stage.pool.columns
@@ -92,9 +119,10 @@ class ReferencePrefixes(TracePrefixes):
             return blocks
         return max(1, blocks * int(columns.block_size[row] or 16) // _BLOCK)
 
-    def _drop(self, block: int, row: int) -> None:
-        holders = self._holders.get(block)
-        if holders is not None:
-            holders.discard(row)
-            if not holders:
-                del self._holders[block]
+    def _drop(self, block: int, bit: int) -> None:
+        holders = self._holders
+        left = holders[block] & ~bit
+        if left:
+            holders[block] = left
+        else:
+            del holders[block]

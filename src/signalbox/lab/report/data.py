@@ -102,6 +102,7 @@ def request_lines(rehearsal: Rehearsal) -> str:
             "ttft",
             "tpot",
             "e2e",
+            "held",
             "queue",
             "prompt_tokens",
             "output_tokens",
@@ -116,7 +117,10 @@ def request_lines(rehearsal: Rehearsal) -> str:
             [_time(value) for value in outcome.arrival],
             ["" if server < 0 else f"server-{server}" for server in outcome.server],
             [_ENDED[int(ended)] for ended in outcome.ended],
-            *[[_time(value) for value in times] for times in (outcome.ttft, outcome.tpot, outcome.e2e, outcome.queue)],
+            *[
+                [_time(value) for value in times]
+                for times in (outcome.ttft, outcome.tpot, outcome.e2e, outcome.held, outcome.queue)
+            ],
             *[
                 numbers.tolist()
                 for numbers in (outcome.prompt, outcome.output, outcome.cached, outcome.priority, outcome.preempted)

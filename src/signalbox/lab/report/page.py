@@ -100,17 +100,21 @@ def _table(rehearsal: Rehearsal) -> str:
         rows.append(f"<tr><td>{escape(heading)}</td>{''.join(cells)}</tr>")
     return (
         '<h2>Figures</h2><p class="note">In brackets the 95 % interval of a bootstrap over blocks of neighbouring'
-        f' requests.</p><div class="wide"><table><tr><th></th>{head}</tr>{"".join(rows)}</table></div>'
+        " requests. TPOT is of answers of two tokens and more; held is the wait in the picker, queue that in a"
+        " server.</p>"
+        f'<div class="wide"><table><tr><th></th>{head}</tr>{"".join(rows)}</table></div>'
     )
 
 
 def _distributions(results: Sequence[Result]) -> str:
-    kinds: tuple[tuple[str, str, Callable[[Outcome], Floats]], ...] = (
+    kinds: list[tuple[str, str, Callable[[Outcome], Floats]]] = [
         ("Time to first token", "seconds", lambda outcome: outcome.ttft),
         ("Time per output token", "seconds", lambda outcome: outcome.tpot),
         ("Whole answer", "seconds", lambda outcome: outcome.e2e),
         ("Waiting in a server's queue", "seconds", lambda outcome: outcome.queue),
-    )
+    ]
+    if any(np.nanmax(result.outcome.held, initial=0.0) > 0 for result in results):
+        kinds.append(("Waiting in the picker", "seconds", lambda outcome: outcome.held))
     figures = []
     for title, unit, values in kinds:
         lines = [Line(result.policy, list(cdf(values(result.outcome))), place) for place, result in enumerate(results)]

@@ -14,8 +14,20 @@ MOONCAKE = "mooncake_conversation.jsonl.gz"
 CONVERSATION = "azure_llm_2023_conv.csv.gz"
 CODE = "azure_llm_2023_code.csv.gz"
 
-_BEGINS = {MOONCAKE: (10, 30, 45, 20), CONVERSATION: (5, 25, 40, 15), CODE: (3, 20, 35, 12)}
+VARIANTS = 6
+_BEGINS = {MOONCAKE: (10, 30, 45, 20, 38, 52), CONVERSATION: (5, 25, 40, 15, 33, 50), CODE: (3, 20, 35, 12, 44, 27)}
 """Minute at which each variant's window begins."""
+_PREFIXES = (
+    (60, 0.0, 6144),
+    (150, 0.5, 6144),
+    (30, 1.0, 8192),
+    (300, 0.7, 4096),
+    (100, 0.3, 5120),
+    (200, 1.0, 8192),
+)
+"""Each variant's number of shared prefixes, how unevenly they are asked for (Zipf), and their tokens."""
+_ADAPTERS = ((32, 1.0), (64, 0.8), (24, 1.2), (48, 1.0), (40, 0.9), (28, 1.0))
+"""Each variant's number of adapters and the exponent of their popularity (Zipf)."""
 
 
 def scenarios(traces: Path) -> dict[str, Scenario]:
@@ -28,13 +40,13 @@ def scenarios(traces: Path) -> dict[str, Scenario]:
         return recorded(MOONCAKE, 6, variant)
 
     def prefixes(variant: int) -> Workload:
-        groups, zipf, prefix = ((60, 0.0, 6144), (150, 0.5, 6144), (30, 1.0, 8192), (300, 0.7, 4096))[variant]
+        groups, zipf, prefix = _PREFIXES[variant]
         return shared_prefixes(
             groups=groups, zipf=zipf, prefix=prefix, own=1024, answer=300, rate=20, seconds=100, seed=variant
         )
 
     def adapters(variant: int) -> Workload:
-        count, zipf = ((32, 1.0), (64, 0.8), (24, 1.2), (48, 1.0))[variant]
+        count, zipf = _ADAPTERS[variant]
         return many_adapters(adapters=count, zipf=zipf, prompt=800, answer=150, rate=40, seconds=60, seed=variant)
 
     one, old = server(H100), server(A100)
@@ -57,4 +69,4 @@ def scenarios(traces: Path) -> dict[str, Scenario]:
     return {scenario.name: scenario for scenario in every}
 
 
-__all__ = ["Scenario", "scenarios"]
+__all__ = ["VARIANTS", "Scenario", "scenarios"]

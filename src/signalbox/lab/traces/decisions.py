@@ -76,7 +76,7 @@ def read_decisions(path: Path, lines: Sequence[str]) -> tuple[list[TraceRequest]
         if end is None or not end.completion_tokens or not prompt:
             unended += 1
             continue
-        cancelled += end.outcome == "cancelled"
+        cancelled += end.outcome in ("cancelled", "evicted")
         request = TraceRequest(
             at=decision.time.timestamp(),
             prompt_tokens=prompt,

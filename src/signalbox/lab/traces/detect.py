@@ -25,7 +25,7 @@ FORMATS = {
     "decisions": "JSON lines of the picker's decision log",
     "azure": f"CSV with the header {AZURE_HEADER}",
     "table": "CSV with a header: timestamp, input_length, output_length and, if known, model, adapter, priority,"
-    " session, max_tokens, stream, usage, hash_ids",
+    " session, tenant, max_tokens, stream, usage, hash_ids",
 }
 
 _BLOCK_TOKENS = 512

@@ -27,6 +27,7 @@ class _Line(msgspec.Struct):
     adapter: str = ""
     priority: int = 0
     session: str = ""
+    tenant: str = ""
     max_tokens: int | None = None
     stream: bool = True
     usage: bool = True
@@ -63,6 +64,7 @@ def read_mooncake(path: Path, lines: Sequence[str]) -> tuple[list[TraceRequest],
             adapter=line.adapter,
             priority=line.priority,
             session=line.session,
+            tenant=line.tenant,
             max_tokens=line.max_tokens,
             stream=line.stream,
             usage=line.usage,

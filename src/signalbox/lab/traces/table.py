@@ -15,7 +15,7 @@ from signalbox.lab.traces.problem import InvalidTrace
 from signalbox.lab.workload import TraceRequest, chain
 
 NEEDED = ("timestamp", "input_length", "output_length")
-OPTIONAL = ("model", "adapter", "priority", "session", "max_tokens", "stream", "usage", "hash_ids")
+OPTIONAL = ("model", "adapter", "priority", "session", "tenant", "max_tokens", "stream", "usage", "hash_ids")
 
 
 def read_table(path: Path, lines: Sequence[str]) -> tuple[list[TraceRequest], tuple[str, ...]]:
@@ -36,6 +36,7 @@ def read_table(path: Path, lines: Sequence[str]) -> tuple[list[TraceRequest], tu
             adapter=row.text("adapter"),
             priority=row.whole("priority", 0),
             session=row.text("session"),
+            tenant=row.text("tenant"),
             max_tokens=row.optional_count("max_tokens"),
             stream=row.flag("stream", default=True),
             usage=row.flag("usage", default=True),

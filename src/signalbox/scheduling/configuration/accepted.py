@@ -6,14 +6,15 @@ misspelled one is an error; parameters that would change something here that the
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from signalbox.resources.limits import text
 from signalbox.resources.strict import Boolean, fault
-from signalbox.scheduling.parameters import Bounds, Count, NotNegative, Positive, PositiveCount
+from signalbox.scheduling.parameters import Count, Duration, Positive, PositiveCount
 from signalbox.scheduling.plugin import Parameters
+from signalbox.scheduling.prefix.token_source import RENDER, TOKENIZE, TokenSource
 
 
 class PrefixIndexParameters(Parameters):
@@ -43,39 +44,69 @@ class InflightLoadParameters(Parameters):
     sync_cross_replica_state: Boolean = True
 
 
-class TokenProducerParameters(Parameters):
-    """Parameters of token-producer. Only the estimate is built in."""
+class RenderParameters(Parameters):
+    """The rendering service of a token-producer."""
 
-    backend: str = "estimate"
-    model_name: str = ""
-    vllm: dict[str, Any] | None = None
+    url: Annotated[str, text(1, 2048, r"https?://[^/\s]+(/\S*)?", "a URL")] = "http://localhost:8000"
+    """Where it is."""
+    timeout: Duration = 5.0
+    """How long a request waits for its token ids at most."""
+    mm_timeout: Duration = 30.0
+    """The same for prompts with media."""
+
+
+class TokenProducerParameters(Parameters):
+    """Parameters of token-producer."""
+
+    backend: str = ""
+    """``estimate``, ``vllm`` or, beyond the reference, ``tokenize``; by default what the other parameters are for."""
+    model_name: Annotated[str, text(0, 512)] = ""
+    """The model whose tokenizer it is."""
+    vllm: RenderParameters | None = None
 
     @model_validator(mode="after")
-    def _estimate_only(self) -> TokenProducerParameters:
-        if self.vllm is not None:
-            message = "is not supported: prompts are measured by estimate, no tokenizer service is asked"
-            raise fault(message, "remove it", "vllm")
-        if self.backend != "estimate":
-            raise fault(f"{self.backend!r} is not supported", "write estimate or remove it", "backend")
+    def _known(self) -> TokenProducerParameters:
+        if self.backend == "uds":
+            raise fault("'uds' is not supported: it is deprecated in the reference", "use vllm", "backend")
+        if self.backend not in ("", "estimate", RENDER, TOKENIZE):
+            raise fault(f"{self.backend!r} is not a backend", "write estimate, vllm or tokenize", "backend")
+        if self.backend == "estimate" and self.vllm is not None:
+            raise fault("has no use for backend estimate", "remove one of the two", "vllm")
         return self
 
-
-class SessionIDParameters(Parameters):
-    """Parameters of session-id-producer."""
-
-    header_name: Annotated[str, text(1, 128)] = "x-session-id"
-
-
-class MultimodalCacheParameters(Parameters):
-    """Parameters of mm-embeddings-cache-producer."""
-
-    cache_size_in_mb_per_server: Annotated[float, Bounds(above=0)] = Field(default=4096, alias="cacheSizeInMBPerServer")
+    @property
+    def source(self) -> TokenSource | None:
+        """Who is asked; ``None`` where tokens are estimated."""
+        backend = self.backend or (RENDER if self.vllm is not None or self.model_name else "estimate")
+        if backend == "estimate":
+            return None
+        service = self.vllm or RenderParameters()
+        url = service.url if backend == RENDER else ""
+        return TokenSource(backend, self.model_name, url, service.timeout, service.mm_timeout)
 
 
-class ThresholdParameters(Parameters):
-    """Parameters of static-usage-limit-policy."""
+class MetricsDataSourceParameters(Parameters):
+    """Parameters of metrics-data-source."""
 
-    threshold: NotNegative = 1.0
+    scheme: str = "http"
+    path: str = "/metrics"
+    insecure_skip_verify: Boolean = True
+
+
+class ModelsDataSourceParameters(Parameters):
+    """Parameters of models-data-source."""
+
+    scheme: str = "http"
+    path: str = "/v1/models"
+    insecure_skip_verify: Boolean = True
+
+
+class NotificationSourceParameters(Parameters):
+    """Parameters of k8s-notification-source: the kind to watch."""
+
+    group: str = ""
+    version: str = ""
+    kind: str = ""
 
 
 class Accepted(NamedTuple):
@@ -89,6 +120,7 @@ class Accepted(NamedTuple):
     """Said when it is listed with parameters."""
 
 
+_HEADERS = "is deprecated in the reference and has no effect: disagg-profile-handler writes the headers itself"
 _ALL_PARSERS = "every known API is read by its path; listing parsers switches none of the others off"
 
 ACCEPTED: dict[str, Accepted] = {
@@ -99,22 +131,29 @@ ACCEPTED: dict[str, Accepted] = {
         parameter_note="parameters have no effect: prompt and expected answer tokens are always counted",
     ),
     "token-producer": Accepted("data producer", TokenProducerParameters),
-    "session-id-producer": Accepted(
-        "data producer",
-        SessionIDParameters,
-        parameter_note="parameters have no effect: name the header in the session affinity plugin's sources",
+    "metrics-data-source": Accepted(
+        "data source", MetricsDataSourceParameters, note="metrics are polled as the picker's flags say"
     ),
-    "mm-embeddings-cache-producer": Accepted(
-        "data producer", MultimodalCacheParameters, note="has no effect: multimodal content counts in the prefix index"
+    "models-data-source": Accepted(
+        "data source", ModelsDataSourceParameters, note="servers are asked for their models wherever that matters"
     ),
-    "metrics-data-source": Accepted("data source", note="metrics are polled as the picker's flags say"),
+    "models-data-extractor": Accepted("extractor"),
+    "k8s-notification-source": Accepted(
+        "data source",
+        NotificationSourceParameters,
+        note="has no effect: what is needed of Kubernetes is watched anyway",
+    ),
+    "disagg-headers-handler": Accepted("request handler", note=_HEADERS),
+    "prefill-header-handler": Accepted("request handler", note=_HEADERS),
     "core-metrics-extractor": Accepted("extractor"),
+    "endpoint-notification-source": Accepted(
+        "data source", note="has no effect: whoever minds endpoints is told of them"
+    ),
     "openai-parser": Accepted("parser", note=_ALL_PARSERS),
     "anthropic-parser": Accepted("parser", note=_ALL_PARSERS),
     "vllmhttp-parser": Accepted("parser", note=_ALL_PARSERS),
     "sglanghttp-parser": Accepted("parser", note=_ALL_PARSERS),
     "passthrough-parser": Accepted("parser", note="a body is routed unread only where it cannot be understood"),
-    "global-strict-fairness-policy": Accepted("fairness policy"),
-    "fcfs-ordering-policy": Accepted("ordering policy"),
-    "static-usage-limit-policy": Accepted("usage limit policy", ThresholdParameters),
+    "sheddable-eviction-filter": Accepted("eviction filter"),
+    "priority-then-time-eviction-order-policy": Accepted("eviction order policy"),
 }

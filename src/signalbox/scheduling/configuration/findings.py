@@ -13,6 +13,11 @@ from signalbox.scheduling.plugin import ParameterFault
 Path = tuple[str | int, ...]
 
 
+def article(noun: str) -> str:
+    """Return a role of plugins with its article, to say that something is one."""
+    return f"{'an' if noun[:1] in 'aeio' else 'a'} {noun}"
+
+
 class InvalidPolicy(InvalidResource):
     """A configuration that cannot be used. ``problems`` holds everything found wrong with it, in order of lines."""
 

@@ -12,14 +12,16 @@ from signalbox.resources.suggestions import choose
 from signalbox.scheduling.checked import CheckedDetector
 from signalbox.scheduling.configuration.accepted import ACCEPTED, PrefixIndexParameters
 from signalbox.scheduling.configuration.document import read_document
-from signalbox.scheduling.configuration.findings import Findings, InvalidPolicy, Path
+from signalbox.scheduling.configuration.findings import Findings, InvalidPolicy, Path, article
+from signalbox.scheduling.configuration.flow_section import build_flow
 from signalbox.scheduling.configuration.models import API_VERSIONS, KIND, EndpointPickerConfig, Reference
 from signalbox.scheduling.configuration.plugin_section import Declared, connect, declare
+from signalbox.scheduling.configuration.precise_section import build_precise
 from signalbox.scheduling.configuration.profile_section import build_profiles, choose_handler
 from signalbox.scheduling.configuration.salvage import salvage
 from signalbox.scheduling.configuration.unsupported import GATES
 from signalbox.scheduling.faults import Faults
-from signalbox.scheduling.plugin import DetectorPlugin
+from signalbox.scheduling.plugin import DetectorPlugin, ProducerPlugin
 from signalbox.scheduling.policy import Policy, Surroundings
 from signalbox.scheduling.registry import load_registry
 
@@ -65,14 +67,17 @@ def _build(config: EndpointPickerConfig, findings: Findings) -> Policy:
     detector = _detector(config, declared, findings)
     parsers = _parsers(config, declared, findings)
     _check_data_layer(config, declared, findings)
-    _tell_flow_control(config, findings)
+    flow = build_flow(config, declared, findings, faults)
+    precise = build_precise(declared, findings)
     findings.raise_any()
     assert handler is not None
     assert detector is not None
     plugins = tuple(declared.plugins.values())
     looked_up = any(plugin.reads_prefix for plugin in plugins)
     prefix = (declared.prefix or PrefixIndexParameters()) if looked_up else None
-    return Policy(handler, profiles, detector, plugins, Surroundings(tuple(findings.notes), prefix, parsers), faults)
+    guarded = any(declared.is_foreign(plugin) for plugin in plugins)
+    surroundings = Surroundings(tuple(findings.notes), prefix, parsers, guarded, flow, precise if looked_up else None)
+    return Policy(handler, profiles, detector, plugins, surroundings, faults)
 
 
 def _check_gates(gates: tuple[str, ...], findings: Findings) -> None:
@@ -84,9 +89,7 @@ def _check_gates(gates: tuple[str, ...], findings: Findings) -> None:
             findings.problem(here, f"{name!r} is not a known feature gate", fix)
         elif equals and value.lower() not in ("true", "false"):
             findings.problem(here, f"{value!r} is neither true nor false", f"write {name}=true or {name}=false")
-        elif GATES[name] and value.lower() != "false":
-            findings.problem(here, f"{name} is not supported: {GATES[name]}", f"remove it or write {name}=false")
-        else:
+        elif not GATES[name]:
             findings.note(here, f"{name} has no effect")
 
 
@@ -105,7 +108,7 @@ def _detector(config: EndpointPickerConfig, declared: Declared, findings: Findin
         return CheckedDetector(plugin) if declared.is_foreign(plugin) else plugin
     if name not in declared.refused:
         known = [known for known, plugin in declared.plugins.items() if isinstance(plugin, DetectorPlugin)]
-        found = "is not in plugins" if plugin is None else f"is a {plugin.role}, not a detector"
+        found = "is not in plugins" if plugin is None else f"is {article(plugin.role)}, not a detector"
         findings.problem((*here, "pluginRef"), f"{name!r} {found}", choose(name, known, "add a detector to plugins"))
     return None
 
@@ -148,6 +151,9 @@ def _check_data_layer(config: EndpointPickerConfig, declared: Declared, findings
 def _resolve(reference: Reference, role: str, here: Path, declared: Declared, findings: Findings) -> str | None:
     """Return the type of the stand-in that a reference names; a type may be named without being listed."""
     name = reference.plugin_ref
+    plugin = declared.plugins.get(name)
+    if role == "extractor" and isinstance(plugin, ProducerPlugin):
+        return plugin.type
     found = declared.stand_ins.get(name) or (name if name in ACCEPTED and name not in declared.index else None)
     if found is not None and ACCEPTED[found].role == role:
         return found
@@ -158,12 +164,3 @@ def _resolve(reference: Reference, role: str, here: Path, declared: Declared, fi
     message = f"{name!r} is not a {role}" if is_something else f"{name!r} is not in plugins"
     findings.problem((*here, "pluginRef"), message, choose(name, names, f"name a {role} of plugins"))
     return None
-
-
-def _tell_flow_control(config: EndpointPickerConfig, findings: Findings) -> None:
-    control = config.flow_control
-    if control is not None and control.model_fields_set - {"saturation_detector"}:
-        findings.note(
-            ("flowControl",),
-            "has no effect but for saturationDetector: requests do not queue in the picker (the feature gate is off)",
-        )

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from signalbox.resources.suggestions import choose, nearest
-from signalbox.scheduling.configuration.accepted import ACCEPTED, PrefixIndexParameters
+from signalbox.scheduling.configuration.accepted import ACCEPTED, PrefixIndexParameters, TokenProducerParameters
 from signalbox.scheduling.configuration.findings import Findings, Path
 from signalbox.scheduling.configuration.models import PluginSpec
 from signalbox.scheduling.configuration.salvage import UNREADABLE
@@ -17,6 +17,7 @@ from signalbox.scheduling.plugin import ParameterFault, Parameters, Plugin
 from signalbox.scheduling.registry import Registry
 
 PREFIX_PRODUCER = "approx-prefix-cache-producer"
+PRECISE_PRODUCER = "precise-prefix-cache-producer"
 LOAD_PRODUCER = "inflight-load-producer"
 REPAIR = "repair or remove the package that brings it"
 _ALIKE = 0.8  # many types share an ending like "-scorer", which makes unlike names look alike
@@ -34,6 +35,8 @@ class Declared:
     plugins: dict[str, Plugin[Any]] = field(default_factory=dict)
     stand_ins: dict[str, str] = field(default_factory=dict)
     """The types of entries that are no plugins here, see `ACCEPTED`."""
+    tokens: TokenProducerParameters | None = None
+    """Parameters of the first token-producer."""
     prefix: PrefixIndexParameters | None = None
     """Parameters of the first approx-prefix-cache-producer."""
     refused: set[str] = field(default_factory=set)
@@ -77,7 +80,27 @@ def declare(specs: tuple[PluginSpec, ...], registry: Registry, findings: Finding
             declared.refused.add(name)
     for name, plugin in declared.plugins.items():
         _check_producers(declared, name, plugin, findings)
+    _add_needed(declared, findings)
     return declared
+
+
+def _add_needed(declared: Declared, findings: Findings) -> None:
+    """Add what plugins ask and the file does not list."""
+    asking = list(declared.plugins.values())
+    for plugin in asking:
+        try:
+            needed = tuple(plugin.needs())
+        except Exception as error:
+            declared.blame(plugin, "needs", error, findings)
+            continue
+        for type_name in needed:
+            taken = type_name in declared.index or type_name in declared.plugins
+            if taken or any(other.type == type_name for other in declared.plugins.values()):
+                continue
+            if type_name in declared.registry.types:
+                asking.append(declared.add_default(type_name))
+            else:
+                declared.blame(plugin, "needs", LookupError(f"{type_name!r} is not a known plugin type"), findings)
 
 
 def connect(declared: Declared, findings: Findings) -> None:
@@ -126,6 +149,7 @@ def _create(
         if getattr(plugin, "name", None) != name or not isinstance(getattr(plugin, "parameters", None), Parameters):
             raise TypeError("its __init__ must hand parameters and name on to Plugin.__init__")
         declared.plugins[name] = plugin
+        _tell_ineffective(parameters, name, (*here, "parameters"), findings)
     except ValidationError as error:
         findings.invalid((*here, "parameters"), error, model)
         return False
@@ -140,6 +164,21 @@ def _create(
     return True
 
 
+def _tell_ineffective(parameters: BaseModel, name: str, here: Path, findings: Findings) -> None:
+    if not isinstance(parameters, Parameters):
+        return
+    for field_name in type(parameters).model_fields:
+        if field_name not in parameters.model_fields_set:
+            continue
+        place = (*here, type(parameters).model_fields[field_name].alias or field_name)
+        why = parameters.ineffective.get(field_name)
+        value = getattr(parameters, field_name)
+        if why is not None:
+            findings.note(place, f"{name}: has no effect: {why}")
+        elif isinstance(value, Parameters):
+            _tell_ineffective(value, name, place, findings)
+
+
 def _accept(declared: Declared, spec: PluginSpec, name: str, here: Path, findings: Findings) -> bool:
     accepted = ACCEPTED[spec.type]
     try:
@@ -152,6 +191,11 @@ def _accept(declared: Declared, spec: PluginSpec, name: str, here: Path, finding
         findings.note(here, f"{name}: {accepted.note}")
     if accepted.parameter_note and spec.parameters:
         findings.note(here, f"{name}: {accepted.parameter_note}")
+    if isinstance(parameters, TokenProducerParameters):
+        if declared.tokens is None:
+            declared.tokens = parameters
+        else:
+            findings.note(here, f"{name}: has no effect: the first token-producer is asked")
     if isinstance(parameters, PrefixIndexParameters):
         if declared.prefix is None:
             declared.prefix = parameters
@@ -165,6 +209,9 @@ def _check_producers(declared: Declared, name: str, plugin: Plugin[Any], finding
     for attribute, (field_name, wanted) in _PRODUCERS.items():
         producer = getattr(plugin.parameters, attribute, "")
         if not producer or producer == wanted or declared.stand_ins.get(producer) == wanted:
+            continue
+        precise = declared.plugins.get(producer)
+        if wanted == PREFIX_PRODUCER and precise is not None and precise.type == PRECISE_PRODUCER:
             continue
         if producer in declared.refused:
             continue

@@ -8,7 +8,7 @@ from typing import Any, cast
 from signalbox.resources.suggestions import choose
 from signalbox.scheduling.checked import CheckedFilter, CheckedHandler, CheckedPicker, CheckedScorer
 from signalbox.scheduling.configuration.accepted import ACCEPTED
-from signalbox.scheduling.configuration.findings import Findings, Path
+from signalbox.scheduling.configuration.findings import Findings, Path, article
 from signalbox.scheduling.configuration.models import DEFAULT_SCORERS, ProfilePlugin, SchedulingProfile
 from signalbox.scheduling.configuration.plugin_section import Declared
 from signalbox.scheduling.configuration.salvage import UNREADABLE
@@ -16,13 +16,16 @@ from signalbox.scheduling.faults import Faults
 from signalbox.scheduling.filters import Reachable
 from signalbox.scheduling.framework import Filter, Scorer
 from signalbox.scheduling.plugin import (
+    AdmitterPlugin,
     DetectorPlugin,
     FilterPlugin,
     HandlerPlugin,
     ParameterFault,
     PickerPlugin,
     Plugin,
+    ProducerPlugin,
     ScorerPlugin,
+    ScreenerPlugin,
 )
 from signalbox.scheduling.profile import FALLBACKS, Profile
 
@@ -135,6 +138,7 @@ class _Builder:
             name=profile.name,
             counted="max_num_of_endpoints" in picker.parameters.model_fields_set,
             binding=binding,
+            preferences=frozenset([index for index, (_, preference) in enumerate(self._filters) if preference]),
             faults=self._faults,
         )
 
@@ -145,7 +149,7 @@ class _Builder:
             return plugin
         stand_in = self._declared.stand_ins.get(name)
         if stand_in is not None:
-            message = f"{name!r} is a {ACCEPTED[stand_in].role}, and profiles hold filters, scorers and a picker"
+            message = f"{name!r} is {article(ACCEPTED[stand_in].role)}, and profiles hold filters, scorers and a picker"
             self._findings.problem((*place, "pluginRef"), message, "remove it from the profile")
         else:
             fix = choose(name, self._declared.plugins, "add it to plugins")
@@ -155,7 +159,7 @@ class _Builder:
     def _add(self, plugin: Plugin[Any], entry: ProfilePlugin, place: Path) -> None:
         foreign = self._declared.is_foreign(plugin)
         if entry.weight is not None and not isinstance(plugin, ScorerPlugin):
-            self._findings.note((*place, "weight"), f"has no effect: {plugin.name!r} is a {plugin.role}")
+            self._findings.note((*place, "weight"), f"has no effect: {plugin.name!r} is {article(plugin.role)}")
         if isinstance(plugin, ScorerPlugin):
             weight = 1.0 if entry.weight is None else entry.weight
             self._scorers.append((CheckedScorer(plugin) if foreign else plugin, weight))
@@ -171,8 +175,10 @@ class _Builder:
                 message = f"{plugin.name!r} is a second picker beside {self._picker.name!r}"
                 self._findings.problem((*place, "pluginRef"), message, "keep one picker in a profile")
             self._picker = plugin
+        elif isinstance(plugin, ProducerPlugin | AdmitterPlugin | ScreenerPlugin):
+            self._findings.note(place, f"{plugin.name} need not stand in a profile: it is asked wherever it is listed")
         else:
-            message = f"{plugin.name!r} is a {plugin.role}, and profiles hold filters, scorers and a picker"
+            message = f"{plugin.name!r} is {article(plugin.role)}, and profiles hold filters, scorers and a picker"
             self._findings.problem((*place, "pluginRef"), message, "remove it from the profile")
 
     def _endpoints(self, picker: PickerPlugin[Any]) -> int:

@@ -17,6 +17,8 @@ from signalbox.scheduling.filters.prefix_cache_affinity import PrefixCacheAffini
 from signalbox.scheduling.filters.reachable import Reachable
 from signalbox.scheduling.filters.roles import DecodeFilter, EncodeFilter, PrefillFilter
 from signalbox.scheduling.filters.session_affinity import SessionAffinityFilter
+from signalbox.scheduling.filters.slo_headroom_tier import SLOHeadroomTierFilter
+from signalbox.scheduling.filters.topology_affinity import TopologyAffinityFilter
 from signalbox.scheduling.filters.utilization import UtilizationFilter
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "PrefillFilter",
     "PrefixCacheAffinityFilter",
     "Reachable",
+    "SLOHeadroomTierFilter",
     "SessionAffinityFilter",
+    "TopologyAffinityFilter",
     "UtilizationFilter",
 ]

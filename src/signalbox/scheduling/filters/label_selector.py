@@ -76,3 +76,8 @@ class LabelSelectorFilter(FilterPlugin[LabelSelectorParameters]):
         """Return the rows that match."""
         kept: Rows = rows[self._mask.of(cycle)[rows]]
         return kept
+
+    def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
+        """Return the same."""
+        mask = self._mask.of(cycle).tolist()
+        return [row for row in rows if mask[row]]

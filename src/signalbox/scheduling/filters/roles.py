@@ -28,6 +28,11 @@ class _RoleFilter(FilterPlugin[Parameters]):
         kept: Rows = rows[self._mask.of(cycle)[rows]]
         return kept
 
+    def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
+        """Return the same."""
+        mask = self._mask.of(cycle).tolist()
+        return [row for row in rows if mask[row]]
+
 
 class DecodeFilter(_RoleFilter):
     """Keep endpoints that decode.

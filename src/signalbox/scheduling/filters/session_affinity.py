@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from signalbox.pool import Rows
 from signalbox.scheduling.framework import Cycle, Decision
 from signalbox.scheduling.plugin import FilterPlugin, Plugin
-from signalbox.scheduling.sessions import SessionAffinityParameters, SessionBindings
+from signalbox.scheduling.sessions import SessionAffinityParameters, SessionBindings, needed_producers
 
 
 class SessionAffinityFilter(FilterPlugin[SessionAffinityParameters]):
@@ -26,6 +26,10 @@ class SessionAffinityFilter(FilterPlugin[SessionAffinityParameters]):
         super().__init__(parameters, name)
         self._bindings = SessionBindings(self.parameters)
 
+    def needs(self) -> tuple[str, ...]:
+        """Return the type of who finds the session's name, where a source says so."""
+        return needed_producers(self.parameters)
+
     def keep(self, cycle: Cycle, rows: Rows) -> Rows:
         """Return the bound row alone, or all."""
         bound = self._bindings.row(cycle)
@@ -33,6 +37,11 @@ class SessionAffinityFilter(FilterPlugin[SessionAffinityParameters]):
             return rows
         kept: Rows = rows[rows == bound]
         return kept if len(kept) else rows
+
+    def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
+        """Return the same."""
+        bound = self._bindings.row(cycle)
+        return rows if bound is None or bound not in rows else [bound]
 
     def routed(self, cycle: Cycle, decision: Decision) -> None:
         """Bind the session to what was chosen."""

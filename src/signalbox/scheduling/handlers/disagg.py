@@ -60,7 +60,8 @@ class DisaggProfileHandler(HandlerPlugin[DisaggParameters]):
     decode choice is the destination; the prefill choice goes into the header ``x-prefiller-host-port``, the encode
     choices as a comma list into ``x-encoder-hosts-ports`` (one, unless its picker gives maxNumOfEndpoints). A prefill
     or encode stage that finds nobody, or whose decider fails, is left out; a decode stage that finds nobody ends the
-    request. Source: disagg-profile-handler of llm-d.
+    request. Who chooses first is who the topology plugins of later stages stay near to. Source: disagg-profile-handler
+    of llm-d.
     """
 
     type = "disagg-profile-handler"
@@ -99,6 +100,8 @@ class DisaggProfileHandler(HandlerPlugin[DisaggParameters]):
         faults = profiles[names.decode].faults
         if self.parameters.stage_order == "prefill-first":
             prefill = _run(profiles.get(names.prefill), cycle, rows)
+            if prefill is not None:
+                cycle.peer = prefill.rows[0]
             encodes = _says_yes(self._encode, cycle, None, faults)
             encode = _run(profiles.get(names.encode), cycle, rows) if encodes else None
             decode = _run(profiles.get(names.decode), cycle, rows)
@@ -106,7 +109,7 @@ class DisaggProfileHandler(HandlerPlugin[DisaggParameters]):
             prefill = encode = None
             decode = _run(profiles.get(names.decode), cycle, rows)
             if decode is not None:
-                row = decode.rows[0]
+                row = cycle.peer = decode.rows[0]
                 if _says_yes(self._encode, cycle, row, faults):
                     encode = _run(profiles.get(names.encode), cycle, rows)
                 if _says_yes(self._prefill, cycle, row, faults):

@@ -3,18 +3,22 @@ docs/least-cost.md; `signalbox.scheduling.scorers.least_cost` makes a scorer of 
 
 from signalbox.scheduling.least_cost.answers import Answers
 from signalbox.scheduling.least_cost.costs import Outlook, Weights, room, seconds, stall
+from signalbox.scheduling.least_cost.few import AnswersFew, room_few, seconds_few
 from signalbox.scheduling.least_cost.slots import Slots
 from signalbox.scheduling.least_cost.speeds import Speeds
 from signalbox.scheduling.least_cost.strangers import Strangers
 
 __all__ = [
     "Answers",
+    "AnswersFew",
     "Outlook",
     "Slots",
     "Speeds",
     "Strangers",
     "Weights",
     "room",
+    "room_few",
     "seconds",
+    "seconds_few",
     "stall",
 ]

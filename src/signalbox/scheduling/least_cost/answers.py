@@ -14,7 +14,8 @@ PRIOR_HOLD = 5.0
 
 POOL_GAIN = 0.02
 GAIN = 0.1
-"""How far an average moves towards one answer: of the pool, of one endpoint."""
+"""How far an average moves towards one answer: of the pool, of one endpoint. An endpoint's begins at the pool's: were
+it the first answer's, one that came fast by chance would draw every prompt until the next few have ended."""
 
 
 class Answers:
@@ -30,6 +31,7 @@ class Answers:
         """From the choice to the end, over the pool."""
         self.token_seconds = 0.0
         """Seconds per output token after the first, over the pool; 0 before any was seen."""
+        self._paced = 0  # answers whose pace is known
         self._hold = _Average(PRIOR_HOLD)
         self._pace = _Average(0.0)
 
@@ -55,8 +57,8 @@ class Answers:
         if first_token is None or tokens < 2:
             return
         pace = max(seconds - first_token, 0.0) / (tokens - 1)
-        gain = POOL_GAIN if self.token_seconds else 1.0
-        self.token_seconds += gain * (pace - self.token_seconds)
+        self._paced += 1
+        self.token_seconds += max(POOL_GAIN, 1.0 / self._paced) * (pace - self.token_seconds)
         self._pace.take(row, pace, self.token_seconds)
 
     def forget(self, row: int) -> None:
@@ -70,29 +72,37 @@ class _Average:
 
     def __init__(self, usual: float) -> None:
         self._usual = usual
-        self._values: Floats = np.full(8, usual)
+        self._own: Floats = np.full(8, usual)
         self._seen: Mask = np.zeros(8, bool)
+        self._values: Floats | None = None
+        """Of all rows; made when somebody asks, for most changes come while nobody does."""
 
     def column(self, size: int) -> Floats:
         """Return all rows up to ``size``."""
-        added = size - len(self._values)
-        if added > 0:
-            self._values = np.concatenate([self._values, np.full(added, self._usual)])
-            self._seen = np.concatenate([self._seen, np.zeros(added, bool)])
+        self._fit(size)
+        if self._values is None:
+            self._values = np.where(self._seen, self._own, self._usual)
         return self._values
 
     def take(self, row: int, value: float, usual: float) -> None:
         """Move a row's number; rows without one of their own become the pool's, ``usual``."""
-        values = self.column(row + 1)
-        self._usual = usual
-        new = value if not self._seen[row] else float(values[row]) + GAIN * (value - float(values[row]))
+        self._fit(row + 1)
+        known = float(self._own[row]) if self._seen[row] else usual
+        self._own[row] = known + GAIN * (value - known)
         self._seen[row] = True
-        self._values = np.where(self._seen, values, usual)
-        self._values[row] = new
+        self._usual = usual
+        self._values = None
 
     def forget(self, row: int, usual: float) -> None:
         """The row's number becomes the pool's again."""
-        if row < len(self._values):
+        if row < len(self._own):
             self._seen[row] = False
-            self._values = self._values.copy()
-            self._values[row] = usual
+            self._usual = usual
+            self._values = None
+
+    def _fit(self, size: int) -> None:
+        added = size - len(self._own)
+        if added > 0:
+            self._own = np.concatenate([self._own, np.zeros(added)])
+            self._seen = np.concatenate([self._seen, np.zeros(added, bool)])
+            self._values = None

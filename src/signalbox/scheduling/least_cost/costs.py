@@ -21,7 +21,7 @@ class Weights(msgspec.Struct, frozen=True):
     """What the terms count, against a second of this request's own wait for its first token."""
 
     later: float
-    """A second by which this request's prefill delays those that are to come."""
+    """A second of the server's time that this request's prefill takes from those that are to come."""
     decode: float
     """A second of this request's own answer."""
     crowding: float
@@ -43,8 +43,6 @@ class Outlook(msgspec.Struct, frozen=True):
     """Time to prefill one."""
     stall: Floats
     """What it costs one of these requests to wait for this one's prefill, in seconds: see `stall`."""
-    arrivals: float
-    """Requests a second that come to one endpoint."""
     answer_tokens: float
     """Expected length of the answer."""
 
@@ -71,22 +69,16 @@ def stall(delay: Floats, token_seconds: Floats, target_seconds: float, tokens: f
 def seconds(outlook: Outlook, weights: Weights) -> Floats:
     """Return the cost of each endpoint: with s for `Outlook.seconds_per_token`, ::
 
-        s * (ahead + uncached * (1 + later * arrivals * s * (ahead + uncached / 2))
+        s * (ahead + (1 + later) * uncached
              + decode * answer_tokens * (context / KV_READ_TOKENS + requests * SEQUENCE_TOKENS))
         + crowding * requests * stall
 
-    The wait; this request's own prefill, counted for itself and for each one that arrives before the queue is empty,
-    which waits the longer for it; this request's answer, every token of which takes the longer the more neighbours it
-    has; and what it is to each of the neighbours, for chunks of a prompt share their steps with answers in progress.
+    The wait; this request's own prefill, counted for itself and for those to come, who have the server for so much
+    less; this request's answer, every token of which takes the longer the more neighbours it has; and what it is to
+    each of the neighbours, for chunks of a prompt share their steps with answers in progress.
     """
     per_step = weights.decode * outlook.answer_tokens
-    later = outlook.uncached * 0.5
-    later += outlook.ahead
-    later *= outlook.seconds_per_token
-    later *= weights.later * outlook.arrivals
-    cost = later
-    cost += 1.0
-    cost *= outlook.uncached
+    cost = outlook.uncached * (1.0 + weights.later)
     cost += outlook.ahead
     cost += outlook.context * (per_step / KV_READ_TOKENS)
     cost += outlook.requests * (per_step * SEQUENCE_TOKENS)

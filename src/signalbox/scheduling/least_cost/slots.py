@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from signalbox.pool import Columns, Floats, Mask, Rows
+from signalbox.pool import Columns, Floats, Mask, Rows, few
 
 
 class Slots:
@@ -55,6 +55,28 @@ class Slots:
             ours[list(own)] = True
             seconds[ours[rows] & (requests > 0)] = 0.0
         return seconds
+
+    def wait_few(
+        self, columns: Columns, target: str, rows: list[int], load_seconds: float, hold: list[float]
+    ) -> list[float]:
+        """Return the same, in a small pool."""
+        self._fit(columns.size)
+        resident, reported = columns.resident.get(target), columns.adapters.get(target)
+        loaded = [] if resident is None else resident.tolist()
+        running = [] if reported is None else reported.tolist()
+        slots, active, ours = columns.lora_max.tolist(), columns.lora_active.tolist(), self._active.tolist()
+        own = self._in_flight.get(target, Counter())
+        waits = []
+        for row, stay, requests in zip(rows, hold, few.requests(columns, rows), strict=True):
+            if (running and running[row]) or (requests > 0 and row in own):
+                waits.append(0.0)
+                continue
+            wait = 0.0 if loaded and loaded[row] else load_seconds
+            busy = max(active[row], min(ours[row], requests))
+            if busy >= slots[row] > 0:
+                wait += stay * max(requests / max(busy, 1.0), 1.0)
+            waits.append(wait)
+        return waits
 
     def routed(self, target: str, row: int) -> None:
         """A request for the adapter goes to ``row``."""

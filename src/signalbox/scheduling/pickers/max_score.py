@@ -55,9 +55,14 @@ class MaxScorePicker(PickerPlugin[PickerParameters]):
         count = len(rows)
         if count == 1:
             return rows
-        draws = struct.unpack(f"={count}I", cycle.rng.randbytes(4 * count))
+        thrown = cycle.rng.randbytes(4 * count)
+        in_order = sorted(scores, reverse=True)
+        first = in_order[: limit + 1]
+        if len(set(first)) == len(first):
+            return [rows[scores.index(score)] for score in first[:limit]]
+        draws = struct.unpack(f"={count}I", thrown)
         inflight = few.requests(cycle.columns, rows)
-        if scores.count(scores[0]) == count:
+        if first[0] == in_order[-1]:
             level = sorted(zip(inflight, draws, rows, strict=True))
             return [place[-1] for place in level[:limit]]
         ranked = sorted(zip(map(neg, scores), inflight, draws, rows, strict=True))

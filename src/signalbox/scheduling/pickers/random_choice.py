@@ -27,3 +27,8 @@ class RandomPicker(PickerPlugin[PickerParameters]):
         """Return up to ``limit`` rows by chance."""
         picked: Rows = rows[cycle.rng.sample(range(len(rows)), min(limit, len(rows)))]
         return picked
+
+    def pick_few(self, cycle: Cycle, rows: list[int], scores: list[float], limit: int) -> list[int]:
+        """Return the same."""
+        count = len(rows)
+        return [rows[place] for place in cycle.rng.sample(range(count), min(limit, count))]

@@ -4,6 +4,7 @@ A prompt is cut into blocks, each named by a chained hash; an index remembers, f
 routed to. It knows what was sent where, not what the servers did with it.
 """
 
+from signalbox.scheduling.prefix.cutting import Cutter
 from signalbox.scheduling.prefix.hashing import DEFAULT_BLOCK_SIZE, MAX_TOKENS, Chain, PromptBlocks, hash_prompt
 from signalbox.scheduling.prefix.index import (
     DEFAULT_CAPACITY,
@@ -21,6 +22,7 @@ __all__ = [
     "MAX_BLOCKS",
     "MAX_TOKENS",
     "Chain",
+    "Cutter",
     "Insertion",
     "PrefixIndex",
     "PrefixMatch",

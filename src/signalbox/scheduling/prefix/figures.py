@@ -20,6 +20,7 @@ from rich.table import Table
 
 from signalbox.payloads import Request, read_request
 from signalbox.payloads.tokens import read_prompt
+from signalbox.scheduling.prefix.cutting import REMEMBERED, Cutter
 from signalbox.scheduling.prefix.hashing import DEFAULT_BLOCK_SIZE, Chain, PromptBlocks, hash_prompt
 from signalbox.scheduling.prefix.index import DEFAULT_CAPACITY, PrefixIndex
 
@@ -34,6 +35,11 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyz    \n"
 def microseconds(work: Callable[[], object], number: int = 20) -> float:
     """Return what one call of ``work`` takes at best."""
     return min(timeit.repeat(work, number=number, repeat=_ROUNDS)) / number * 1e6
+
+
+def microseconds_once(work: Callable[[], object]) -> float:
+    """Return what ``work`` takes this time."""
+    return timeit.timeit(work, number=1) * 1e6
 
 
 def chat(size: int, rng: random.Random) -> Request:
@@ -64,7 +70,8 @@ def warm_index(blocks: PromptBlocks, rows: int, rng: random.Random) -> PrefixInd
 
 def prompt_table(rng: random.Random) -> Table:
     """Measure what does not depend on the number of endpoints."""
-    table = Table("prompt", "blocks", "read the body", "lay out the prompt", "hash", title="one prompt, us")
+    columns = ("read the body", "lay out the prompt", "hash", "cut, new", "cut, seen once", "cut, known")
+    table = Table("prompt", "blocks", *columns, title="one prompt, us")
     for label, size in SIZES.items():
         request = chat(size, rng)
         prompt = read_prompt(request)
@@ -74,8 +81,19 @@ def prompt_table(rng: random.Random) -> Table:
             f"{microseconds(partial(read_request, '/v1/chat/completions', request.body)):.1f}",
             f"{microseconds(partial(read_prompt, request)):.1f}",
             f"{microseconds(partial(hash_prompt, prompt, 'm')):.1f}",
+            *[f"{figure:.1f}" for figure in _cutting_figures(request)],
         )
     return table
+
+
+def _cutting_figures(request: Request) -> tuple[float, ...]:
+    """Measure what `Cutter` takes for a prompt at the first time, at the second and from then on."""
+    first, second = [], []
+    for _ in range(_ROUNDS):
+        cutter = Cutter()
+        first.append(microseconds_once(partial(cutter.cut, request, "m")))
+        second.append(microseconds_once(partial(cutter.cut, request, "m")))
+    return min(first), min(second), microseconds(partial(cutter.cut, request, "m"))
 
 
 def index_table(rng: random.Random) -> Table:
@@ -143,11 +161,31 @@ def memory_table(count: int = 250_000, length: int = 50) -> Table:
     return table
 
 
+def remembered_table(remembered: int = REMEMBERED) -> Table:
+    """Measure the memory of a `Cutter` that has no room left."""
+    table = Table("remembered", "MB", title="memory of what is known of prompts")
+    rng = random.Random(1)
+    request = chat(SIZES["100 KB"], rng)
+    text = bytes(request.body)
+    tracemalloc.start()
+    cutter = Cutter(remembered)
+    before = tracemalloc.get_traced_memory()[0]
+    most = before
+    for number in range(remembered * 10_000 // len(text)):
+        other = read_request("/v1/chat/completions", text.replace(b'"content":"', b'"content":"%d' % number))
+        for _ in range(2):
+            cutter.cut(other, "m")
+        most = max(most, tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    table.add_row(f"{remembered:,} marks and as many runs of hashes", f"{(most - before) / 1e6:.1f}")
+    return table
+
+
 def main() -> None:
     """Print all tables."""
     rng = random.Random(0)
     console = Console(width=120)
-    for table in (prompt_table(rng), index_table(rng), endpoint_table(rng), memory_table()):
+    for table in (prompt_table(rng), index_table(rng), endpoint_table(rng), memory_table(), remembered_table()):
         console.print(table)
 
 

@@ -69,13 +69,16 @@ class Holders:
     def add(self, chain: Sequence[int], start: int, bit: int) -> None:
         """Add the row of ``bit`` to all blocks of ``chain`` from ``start`` on."""
         shards = self._shards
-        for end, rows in self.levels(chain, start):
+        digest = chain[start]
+        # What is new to one row is most often new to all; and nobody holds the rest who does not hold its beginning.
+        known = self.levels(chain, start) if shards[digest >> _SHIFT].get(digest) else []
+        for end, rows in known:
             rows |= bit  # one integer for the whole run: large sets are stored once
             for digest in chain[start:end]:
                 shards[digest >> _SHIFT][digest] = rows
             start = end
         self._count += len(chain) - start
-        for digest in chain[start:]:
+        for digest in chain[start:] if start else chain:
             shards[digest >> _SHIFT][digest] = bit
 
     def drop(self, blocks: Sequence[int], bit: int) -> None:

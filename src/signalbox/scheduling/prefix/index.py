@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from signalbox.pool import Floats
+from signalbox.scheduling.framework import FEW
 from signalbox.scheduling.prefix.hashing import DEFAULT_BLOCK_SIZE, Chain, PromptBlocks
 from signalbox.scheduling.prefix.holders import Holders
 from signalbox.scheduling.prefix.match import PrefixMatch
@@ -95,13 +96,27 @@ class PrefixIndex:
         Raises ``ValueError`` when the prompt was cut into blocks of another size.
         """
         self._check(prompt)
-        blocks: Floats = np.zeros(size)
         everyone = (1 << size) - 1
-        for chain in prompt.chains:
-            farther = 0
-            for end, rows in reversed(self._holders.levels(chain)):
-                _add_to(blocks, rows & ~farther & everyone, end)
-                farther = rows
+        blocks: Floats
+        if size <= FEW:
+            held = [0.0] * size
+            for chain in prompt.chains:
+                farther = 0
+                for end, rows in reversed(self._holders.levels(chain)):
+                    left = rows & ~farther & everyone
+                    farther = rows
+                    while left:
+                        place = left.bit_length() - 1
+                        held[place] += end
+                        left ^= 1 << place
+            blocks = np.array(held)
+        else:
+            blocks = np.zeros(size)
+            for chain in prompt.chains:
+                farther = 0
+                for end, rows in reversed(self._holders.levels(chain)):
+                    add_to(blocks, rows & ~farther & everyone, end)
+                    farther = rows
         return PrefixMatch(blocks, prompt.total, prompt.block_size, prompt.tokens)
 
     # -- what happens -------------------------------------------------------------------------------------------
@@ -213,7 +228,8 @@ class PrefixIndex:
                 self._evict(victim, excess)
 
 
-def _add_to(blocks: Floats, rows: int, count: int) -> None:
+def add_to(blocks: Floats, rows: int, count: float) -> None:
+    """Add ``count`` to the element of ``blocks`` of every bit that is set in ``rows``."""
     if rows.bit_count() <= _FEW:
         while rows:
             lowest = rows & -rows

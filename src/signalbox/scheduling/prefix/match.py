@@ -31,3 +31,9 @@ class PrefixMatch(msgspec.Struct):
         """Return how many tokens of the prompt each of ``rows`` would have to compute; never negative."""
         missing: Floats = self.tokens - self.blocks[rows] * self.block_size
         return np.maximum(missing, 0.0, out=missing)
+
+    def uncached_tokens_few(self, rows: list[int]) -> list[float]:
+        """Return `uncached_tokens`, in a small pool."""
+        held, size, tokens = self.blocks.tolist(), self.block_size, self.tokens
+        missing = [tokens - held[row] * size for row in rows]
+        return [tokens_left if tokens_left > 0.0 else 0.0 for tokens_left in missing]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from signalbox.pool import Floats, Rows
+from signalbox.pool import Floats, Rows, few
 from signalbox.scheduling.framework import Cycle
 from signalbox.scheduling.parameters import Fraction, NotNegative
 from signalbox.scheduling.plugin import Parameters, ScorerPlugin
@@ -41,3 +41,12 @@ class ActiveRequestScorer(ScorerPlugin[ActiveRequestParameters]):
         scores: Floats = (high - counts) * (self.parameters.max_busy_score / high)
         scores[counts <= self.parameters.idle_threshold] = 1.0
         return scores
+
+    def score_few(self, cycle: Cycle, rows: list[int]) -> list[float]:
+        """Return the same."""
+        counts = few.requests(cycle.columns, rows)
+        high = max(counts)
+        if high <= 0:
+            return [1.0] * len(rows)
+        share, idle = self.parameters.max_busy_score / high, self.parameters.idle_threshold
+        return [1.0 if count <= idle else (high - count) * share for count in counts]

@@ -47,6 +47,14 @@ class HeaderLabelAffinityScorer(ScorerPlugin[HeaderLabelAffinityParameters]):
         mask = self._masks.of(cycle).get(cycle.headers.get(self._header, ""))
         return np.zeros(len(rows)) if mask is None else mask[rows].astype(np.float64)
 
+    def score_few(self, cycle: Cycle, rows: list[int]) -> list[float]:
+        """Return the same."""
+        mask = self._masks.of(cycle).get(cycle.headers.get(self._header, ""))
+        if mask is None:
+            return [0.0] * len(rows)
+        has = mask.tolist()
+        return [1.0 if has[row] else 0.0 for row in rows]
+
     def answer_headers(self, cycle: Cycle, decision: Decision) -> Mapping[str, str]:
         """Tell the client the label of the endpoint it was sent to."""
         endpoint = cycle.endpoints.get(decision.rows[0])

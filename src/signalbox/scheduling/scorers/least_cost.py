@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from signalbox.pool import Endpoint, Floats, Rows
+from signalbox.pool import Endpoint, Floats, Rows, few
 from signalbox.scheduling.framework import Cycle, Decision
 from signalbox.scheduling.least_cost import (
     Answers,
+    AnswersFew,
     Outlook,
     Slots,
     Speeds,
     Strangers,
     Weights,
     room,
+    room_few,
     seconds,
+    seconds_few,
     stall,
 )
 from signalbox.scheduling.observation import Finished, FirstToken
 from signalbox.scheduling.parameters import NotNegative, Positive
 from signalbox.scheduling.plugin import Parameters, Plugin, ScorerPlugin
 
-_LEAST_INTERVAL = 1e-4  # seconds
 _NEAR = 0.01
 _NEAR_SECONDS = 0.001
 """Costs this close to the least, as a share and in seconds, are equal: the picker then spreads by what is in flight."""
@@ -32,8 +34,8 @@ class LeastCostParameters(Parameters):
 
     token_target_ms: Positive = 50.0
     """Milliseconds per output token that users still find fluent. What slows answers down is measured against it."""
-    later_weight: NotNegative = 2.0
-    """What a second counts by which a request is delayed that is still to come."""
+    later_weight: NotNegative = 1.0
+    """What a second of the server's time counts that computing this prompt takes from requests to come."""
     decode_weight: NotNegative = 0.3
     """What a second of the answer counts against a second until it begins."""
     crowding_weight: NotNegative = 1.5
@@ -46,8 +48,8 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
     """Endpoints where this request's first token is expected soonest, and where it delays others least, are better.
 
     Formula: ``least / cost`` of the costs in seconds, 1 within 1 % and 1 ms of the least. A cost sums: prompt tokens
-    queued there and this prompt's uncached ones over the prefill speed; the latter again laterWeight times for each
-    request expected before they are computed; crowdingWeight times, for each request there, what this prompt adds to
+    queued there and this prompt's uncached ones over the prefill speed; the latter again laterWeight times for
+    requests to come; crowdingWeight times, for each request there, what this prompt adds to
     the square of the time per output token over tokenTargetMs; decodeWeight times what its neighbours add to its
     answer; the wait for KV cache where it does not fit; the wait for an adapter's weights or slot. Speeds and answers
     are learned from streamed answers, for each endpoint, and kept on a reload. Without metrics it goes by what is in
@@ -68,8 +70,6 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
         self._slots = Slots()
         self._strangers = Strangers()
         self._prompt = 1024.0  # mean of what prompts left to compute, in tokens
-        self._interval = 1.0  # mean seconds between two requests
-        self._last: float | None = None
 
     def score(self, cycle: Cycle, rows: Rows) -> Floats:
         """Return the least cost over each endpoint's."""
@@ -78,6 +78,13 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
         cost += 1e-9
         scores: Floats = (least * (1.0 + _NEAR) + _NEAR_SECONDS) / cost
         return np.minimum(scores, 1.0, out=scores)
+
+    def score_few(self, cycle: Cycle, rows: list[int]) -> list[float]:
+        """Return the same."""
+        costs = self._costs_few(cycle, rows)
+        near = sorted(costs)[0] * (1.0 + _NEAR) + _NEAR_SECONDS
+        scores = [near / (cost + 1e-9) for cost in costs]
+        return [score if score < 1.0 else 1.0 for score in scores]
 
     def costs(self, cycle: Cycle, rows: Rows) -> Floats:
         """Return the cost of each endpoint in seconds."""
@@ -115,7 +122,6 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
             context,
             speeds,
             self.stall(speeds * uncached, rows, size),
-            1.0 / (self._interval * len(rows)),
             answers.tokens,
         )
 
@@ -131,12 +137,45 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
         hold = self._answers.hold(cycle.columns.size)[rows]
         return self._slots.wait(cycle.columns, cycle.target, rows, load, hold)
 
+    def _costs_few(self, cycle: Cycle, rows: list[int]) -> list[float]:
+        """Return `costs`."""
+        columns, answers, prefix = cycle.columns, self._answers, cycle.prefix
+        size, count = columns.size, len(rows)
+        uncached = [float(cycle.prompt_tokens)] * count if prefix is None else prefix.uncached_tokens_few(rows)
+        requests = few.requests(columns, rows)
+        ahead = few.believed(columns, columns.prefill_tokens, rows)
+        context = few.believed(columns, columns.context_tokens, rows)
+        others = self._strangers.of_few(columns, rows, cycle.now)
+        if others is not None:
+            waiting, rest = others
+            prompt = self._prompt
+            ahead = [own + strange * prompt for own, strange in zip(ahead, waiting, strict=True)]
+            requests = [mine + one + other for mine, one, other in zip(requests, waiting, rest, strict=True)]
+            if columns.report.tells_capacity:
+                usage, blocks = columns.kv_usage.tolist(), columns.kv_blocks.tolist()
+                sizes = columns.block_size.tolist()
+                used = [usage[row] * (sizes[row] * blocks[row]) for row in rows]
+                context = [own if own > whole else whole for own, whole in zip(context, used, strict=True)]
+            else:
+                context = few.floored(context)
+        target = self.parameters.token_target_ms / 1000.0
+        told = AnswersFew(few.entries(answers.pace(size), rows), target, answers.tokens, answers.shortness)
+        speeds = few.entries(self._speeds.column(size), rows)
+        costs = seconds_few(self._weights, uncached, ahead, requests, context, speeds, told)
+        if columns.report.tells_capacity:
+            tokens, per_token = cycle.prompt_tokens + answers.tokens, few.entries(columns.kv_per_token, rows)
+            if max([(held + tokens) * share for held, share in zip(context, per_token, strict=True)]) > 1.0:
+                waits = room_few(context, tokens, per_token, few.entries(answers.hold(size), rows))
+                costs = [cost + wait for cost, wait in zip(costs, waits, strict=True)]
+        if self._slots.is_adapter(columns, cycle.target):
+            load = self.parameters.adapter_load_ms / 1000.0
+            hold = few.entries(answers.hold(size), rows)
+            waits = self._slots.wait_few(columns, cycle.target, rows, load, hold)
+            costs = [cost + wait for cost, wait in zip(costs, waits, strict=True)]
+        return costs
+
     def routed(self, cycle: Cycle, decision: Decision) -> None:
-        """Count the request among those of its adapter, and the time since the one before."""
-        if self._last is not None:
-            self._interval += 0.02 * (max(cycle.now - self._last, 0.0) - self._interval)
-            self._interval = max(self._interval, _LEAST_INTERVAL)
-        self._last = cycle.now
+        """Count the request among those of its adapter."""
         self._slots.routed(cycle.target, decision.rows[0])
 
     def moved(self, cycle: Cycle, decision: Decision, row: int) -> None:
@@ -167,4 +206,4 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
         """Keep everything learned."""
         assert isinstance(previous, LeastCostScorer)
         self._speeds, self._answers, self._slots = previous._speeds, previous._answers, previous._slots
-        self._prompt, self._interval, self._last = previous._prompt, previous._interval, previous._last
+        self._prompt = previous._prompt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from signalbox.pool import Floats, Rows
+from signalbox.pool import Floats, Rows, few
 from signalbox.scheduling.framework import Cycle
 from signalbox.scheduling.parameters import Positive
 from signalbox.scheduling.plugin import Parameters, ScorerPlugin
@@ -33,3 +33,9 @@ class LoadAwareScorer(ScorerPlugin[LoadAwareParameters]):
         queue *= -0.5 / self.parameters.threshold
         queue += 0.5
         return np.maximum(queue, 0.0, out=queue)
+
+    def score_few(self, cycle: Cycle, rows: list[int]) -> list[float]:
+        """Return the same."""
+        share = -0.5 / self.parameters.threshold
+        scores = [waiting * share + 0.5 for waiting in few.queue(cycle.columns, rows)]
+        return [score if score > 0.0 else 0.0 for score in scores]

@@ -38,3 +38,21 @@ class LoRAAffinityScorer(ScorerPlugin[Parameters]):
                 scores[scores > 0] = 0.6
                 scores[rows == chosen] = 0.8
         return scores
+
+    def score_few(self, cycle: Cycle, rows: list[int]) -> list[float]:
+        """Return the same."""
+        columns, target = cycle.columns, cycle.target
+        mask = columns.resident.get(target)
+        if mask is None and not columns.report.room_for_adapters and target not in columns.loaded_adapters:
+            return [0.0] * len(rows)
+        active, most = columns.lora_active.tolist(), columns.lora_max.tolist()
+        scores = [0.8 if active[row] < most[row] else 0.0 for row in rows]
+        resident = [] if mask is None else mask[rows].tolist()
+        if True in resident:
+            return [1.0 if has else score for has, score in zip(resident, scores, strict=True)]
+        if not columns.is_adapter(target):
+            return scores
+        chosen = place(columns, target, np.array(rows, np.intp))
+        if chosen is None:
+            return scores
+        return [0.8 if row == chosen else 0.6 if score else 0.0 for row, score in zip(rows, scores, strict=True)]

@@ -7,7 +7,7 @@ import numpy as np
 from signalbox.pool import Floats, Rows
 from signalbox.scheduling.framework import Cycle
 from signalbox.scheduling.plugin import Parameters, ScorerPlugin
-from signalbox.scheduling.scorers.spread import lowest_is_best
+from signalbox.scheduling.scorers.spread import lowest_is_best, lowest_is_best_few
 
 
 class RunningRequestsScorer(ScorerPlugin[Parameters]):
@@ -27,3 +27,9 @@ class RunningRequestsScorer(ScorerPlugin[Parameters]):
         running: Floats = columns.inflight[rows] - columns.inflight_mark[rows]
         running += columns.running[rows]
         return lowest_is_best(np.maximum(running, 0.0, out=running))
+
+    def score_few(self, cycle: Cycle, rows: list[int]) -> list[float]:
+        """Return the same."""
+        columns = cycle.columns
+        inflight, mark, running = columns.inflight.tolist(), columns.inflight_mark.tolist(), columns.running.tolist()
+        return lowest_is_best_few([max(inflight[row] - mark[row] + running[row], 0.0) for row in rows])

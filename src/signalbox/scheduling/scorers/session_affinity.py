@@ -9,7 +9,7 @@ import numpy as np
 from signalbox.pool import Floats, Rows
 from signalbox.scheduling.framework import Cycle, Decision
 from signalbox.scheduling.plugin import Plugin, ScorerPlugin
-from signalbox.scheduling.sessions import SessionAffinityParameters, SessionBindings
+from signalbox.scheduling.sessions import SessionAffinityParameters, SessionBindings, needed_producers
 
 
 class SessionAffinityScorer(ScorerPlugin[SessionAffinityParameters]):
@@ -28,10 +28,19 @@ class SessionAffinityScorer(ScorerPlugin[SessionAffinityParameters]):
         super().__init__(parameters, name)
         self._bindings = SessionBindings(self.parameters)
 
+    def needs(self) -> tuple[str, ...]:
+        """Return the type of who finds the session's name, where a source says so."""
+        return needed_producers(self.parameters)
+
     def score(self, cycle: Cycle, rows: Rows) -> Floats:
         """Return 1 for the bound endpoint, else 0."""
         bound = self._bindings.row(cycle)
         return np.zeros(len(rows)) if bound is None else (rows == bound).astype(np.float64)
+
+    def score_few(self, cycle: Cycle, rows: list[int]) -> list[float]:
+        """Return the same."""
+        bound = self._bindings.row(cycle)
+        return [0.0] * len(rows) if bound is None else [1.0 if row == bound else 0.0 for row in rows]
 
     def routed(self, cycle: Cycle, decision: Decision) -> None:
         """Bind the session to what was chosen."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from signalbox.pool import Floats, Rows
+from signalbox.pool import Floats, Rows, few
 from signalbox.scheduling.framework import Cycle
 from signalbox.scheduling.parameters import Positive
 from signalbox.scheduling.plugin import Parameters, ScorerPlugin
@@ -41,3 +41,11 @@ class TokenLoadScorer(ScorerPlugin[TokenLoadParameters]):
         tokens += 1.0
         np.maximum(tokens, 0.0, out=tokens)
         return np.minimum(tokens, 1.0, out=tokens)
+
+    def score_few(self, cycle: Cycle, rows: list[int]) -> list[float]:
+        """Return the same."""
+        inflight = few.believed(cycle.columns, cycle.columns.inflight_tokens, rows)
+        prefix, share = cycle.prefix, -1.0 / self.parameters.queue_threshold_tokens
+        own = [cycle.prompt_tokens] * len(rows) if prefix is None else prefix.uncached_tokens_few(rows)
+        scores = [(sent + mine) * share + 1.0 for sent, mine in zip(inflight, own, strict=True)]
+        return [min(max(score, 0.0), 1.0) for score in scores]

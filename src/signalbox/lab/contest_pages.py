@@ -1,0 +1,87 @@
+"""Writes the contest's tables into the pages: ``make lab-contest``, or ``python -m signalbox.lab.contest_pages DOCS``
+for results that are there.
+
+``DOCS/lab/contest.json`` and ``DOCS/lab/ablation.json`` hold the results, as ``python -m signalbox.lab.contest --json``
+writes them. ``DOCS/lab/contest.md`` is written whole; in ``DOCS/lab.md`` and ``DOCS/least-cost.md`` tables stand
+between ``<!-- contest: NAME -->`` and ``<!-- contest end -->``, and everything else is written by hand.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import msgspec
+
+from signalbox.lab.contest_results import Cell, Result, against, cells, side_by_side, summary, table, verdict
+from signalbox.lab.policies.ours import ABLATION
+
+_MARK = re.compile(r"(<!-- contest: ([\w-]+) -->\n).*?(<!-- contest end -->)", re.DOTALL)
+_HEAD = """\
+# Contest: all figures
+
+```
+python -m signalbox.lab.contest --traces ../shared/traces --variant 4 --variant 5 --policy least-cost \\
+  --policy default --policy llm-d-precise --policy sglang-cache-aware --policy llm-d-mended --policy ray-prefix \\
+  --policy dynamo --policy least-request --policy guide --policy power-of-two --policy oracle
+```
+
+What is compared and how: [the lab](../lab.md#contest). Rates in requests a second. The TTFT, the TPOT and the prefix
+hits are those at 80 % of the highest rate in the table, the oracle's not counted. `default` is ours: what an empty
+configuration means. The oracle, which takes longer than all others together, has been run where it has a line.
+`make lab-contest` writes this page.
+"""
+
+
+def read(path: Path) -> list[list[Result]]:
+    """Results by scenario and variant. Raises ValueError naming the file and what is wrong with it."""
+    try:
+        return cells(msgspec.json.decode(path.read_bytes(), type=list[Result]))
+    except (OSError, msgspec.DecodeError) as error:
+        raise ValueError(
+            f"{path}: {error}; python -m signalbox.lab.contest --traces DIR --json {path} writes it"
+        ) from None
+
+
+def marked(page: str, tables: dict[str, str]) -> str:
+    """The page with these tables in their places. Raises KeyError for a place that has no table."""
+    return _MARK.sub(lambda match: f"{match[1]}\n{tables[match[2]]}\n\n{match[3]}", page)
+
+
+def whole(results: list[list[Result]]) -> str:
+    """The page with all figures."""
+    return "\n".join([_HEAD, *(f"## {_title(cell)}\n\n{table(cell)}\n" for cell in results)])
+
+
+def _title(cell: Cell) -> str:
+    return f"{cell[0].scenario}, variant {cell[0].variant}"
+
+
+def write(docs: Path) -> None:
+    """Write the three pages. Raises ValueError where results are not there."""
+    results, ablation = read(docs / "lab/contest.json"), read(docs / "lab/ablation.json")
+    tables = {
+        "summary": summary(results),
+        "verdict": verdict(results),
+        "default": against(results, "default"),
+        "ablation": side_by_side(ablation, ABLATION),
+    }
+    (docs / "lab/contest.md").write_text(whole(results))
+    for name in ("lab.md", "least-cost.md"):
+        page = docs / name
+        page.write_text(marked(page.read_text(), tables))
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages of the directory that is named; returns the exit status, 2 where results are not there."""
+    try:
+        write(Path(arguments[0]))
+    except ValueError as error:
+        print(f"contest_pages: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,7 @@
+"""Usage limit policies: each says how full the pool may be for each priority, in a file of its own."""
+
+from signalbox.scheduling.ceilings.priority_holdback import PriorityHoldback
+from signalbox.scheduling.ceilings.soft_reflective import SoftReflectiveCeiling
+from signalbox.scheduling.ceilings.static import StaticUsageLimit
+
+__all__ = ["PriorityHoldback", "SoftReflectiveCeiling", "StaticUsageLimit"]

@@ -1,0 +1,58 @@
+"""What `signalbox.scheduling.least_cost.costs` says, of a handful of endpoints and over lists: the same to the bit, as
+the operations come in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from signalbox.scheduling.least_cost.costs import KV_READ_TOKENS, SEQUENCE_TOKENS, Weights
+
+Numbers = Sequence[float]
+
+
+class AnswersFew(msgspec.Struct, frozen=True):
+    """What `stall` is told of answers."""
+
+    paces: Numbers
+    """Seconds per output token on each endpoint."""
+    target_seconds: float
+    tokens: float
+    shortness: float
+
+
+def seconds_few(
+    weights: Weights,
+    uncached: Numbers,
+    ahead: Numbers,
+    requests: Numbers,
+    context: Numbers,
+    speeds: Numbers,
+    answers: AnswersFew,
+) -> list[float]:
+    """Return `seconds` of an `Outlook` of these, with its `stall`."""
+    own = 1.0 + weights.later
+    per_step = weights.decode * answers.tokens
+    per_context, per_request = per_step / KV_READ_TOKENS, per_step * SEQUENCE_TOKENS
+    tokens = max(answers.tokens, 1.0)
+    scale = 1.0 / (tokens * answers.target_seconds * answers.target_seconds)
+    shortness, crowding = answers.shortness, weights.crowding
+    costs = []
+    for new, before, count, held, speed, pace in zip(
+        uncached, ahead, requests, context, speeds, answers.paces, strict=True
+    ):
+        delay = speed * new
+        stall = (delay * shortness + 2.0 * pace) * delay * scale
+        costs.append((new * own + before + held * per_context + count * per_request) * speed + stall * count * crowding)
+    return costs
+
+
+def room_few(context: Numbers, tokens: float, per_token: Numbers, hold_seconds: Numbers) -> list[float]:
+    """Return `room`."""
+    waits = []
+    for tokens_there, share, hold in zip(context, per_token, hold_seconds, strict=True):
+        held = max(tokens_there, 1.0)
+        beyond = max((held + tokens) * share - 1.0, 0.0)
+        waits.append(beyond * hold / max(held * share, 1e-9))
+    return waits
