@@ -19,6 +19,7 @@ TREE = ROOT / "build" / "compiled"
 """Where the copy lies: put it first in PYTHONPATH to run it."""
 PACKAGE = "signalbox"
 _STAMP = "made-from.txt"
+"""What it was made from: a fingerprint, then the folder of the source, for `signalbox.wire.form` to compare."""
 _SUFFIX = ".so"
 
 # The same result whatever is installed beside mypy: what other packages define counts as unknown. Only the modules to
@@ -84,7 +85,7 @@ def build(tree: Path = TREE, source: Path = SOURCE) -> bool:
     """
     made_from = fingerprint(source)
     stamp = tree / _STAMP
-    if stamp.is_file() and stamp.read_text() == made_from:
+    if stamp.is_file() and stamp.read_text().partition("\n")[0] == made_from:
         return False
     shutil.rmtree(tree, ignore_errors=True)
     check_compiler()
@@ -109,7 +110,7 @@ def build(tree: Path = TREE, source: Path = SOURCE) -> bool:
         raise BuildFailed(f"compiling failed with status {run.returncode}:\n{run.stdout[-4000:]}")
     for leftover in (work, tree / "build"):
         shutil.rmtree(leftover)
-    stamp.write_text(made_from)
+    stamp.write_text(f"{made_from}\n{source.resolve()}\n")
     return True
 
 

@@ -137,6 +137,30 @@ def test_a_request_without_a_key_goes_last_and_is_a_fault(wrong: Any) -> None:
     assert faults.counts == {"sorts": 1}
 
 
+class Writes(OrderingPlugin[Parameters]):
+    """Would make the request another one."""
+
+    type = "writes"
+    field = ""
+
+    def key(self, turn: Turn) -> float:
+        """Write to the turn."""
+        setattr(turn, self.field, None)
+        return 1.0
+
+
+@pytest.mark.parametrize("field", ["flow", "size", "arrived", "ttl", "payload"])
+def test_a_policy_that_writes_to_a_turn_is_at_fault_and_nobody_is_lost(field: str) -> None:
+    ordering, faults = Writes(), Faults()
+    ordering.field = field
+    waiting = queues({0: band(ordering=ordering)}, faults=faults, ttl=10.0)
+    put(waiting, turn(arrived=1, size=7), turn(arrived=2, size=5))
+    assert waiting.bytes == 12
+    assert order(waiting, now=3.0) == ["+0@1", "+0@2"]
+    assert waiting.bytes == 0
+    assert faults.counts == {"writes": 2}
+
+
 class Limits(UsageLimitPlugin[Parameters]):
     """Ceilings as it is told."""
 

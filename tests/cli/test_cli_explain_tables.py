@@ -171,3 +171,13 @@ def test_what_clients_send_is_shown_and_not_obeyed(build_pool: Any, capsys: Show
     assert shown.count(plain(text).plain) >= 3
     assert not set(shown) & {"\x1b", "\u202e", "\x00"}
     assert plain(text).plain.isprintable()
+
+
+def test_a_line_of_a_request_that_waited_says_how_long(build_pool: Any, capsys: Shown) -> None:
+    made = Deciding(build_pool((0, 0, set())))
+    made.route(arrival())
+    waited = made.view() | {"wait": {"seconds": 4.6481}}
+    assert "  waited 4.648 s; pod-0 won" in line_of(waited)
+    assert "waited" not in line_of(made.view())
+    show_list([waited])
+    assert "waited 4.648 s; pod-0 won" in capsys.readouterr().out

@@ -113,6 +113,7 @@ def test_notes_of_a_trace_are_shown(tmp_path: Path) -> None:
             "block_size: 16 tokens do not divide the trace's blocks of 100; --block-tokens must be",
         ),
         (["--out", "/dev/null/here"], "--out /dev/null/here: Not a directory"),
+        (["--max-loras", "1024"], "max_loras: 1024 slots for adapters leave llama-3.1-8b-h100 no memory for a KV"),
     ],
 )
 def test_what_cannot_work_is_one_line_and_status_2(trace: Path, arguments: list[str], said: str) -> None:
@@ -230,3 +231,82 @@ def test_stages_that_are_not_modelled_are_noted(trace: Path, tmp_path: Path) -> 
     result = replay(trace, "--pool", 2, "--limit", 5, "--config", config)
     assert result.exit_code == 0, result.output
     assert "has 2 scheduling profiles" in result.output
+
+
+def test_a_precise_prefix_index_is_noted(trace: Path, tmp_path: Path) -> None:
+    config = tmp_path / "precise.yaml"
+    config.write_text(CONFIG.replace("queue-scorer", "precise-prefix-cache-scorer"))
+    result = replay(trace, "--pool", 2, "--limit", 5, "--config", config)
+    assert result.exit_code == 0, result.output
+    assert "has a precise prefix index" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("beside", [(), ("random", "round-robin", "least-request", "default")])
+@pytest.mark.parametrize("name", ["[bold]it.yaml", "[/it.yaml]", "it:smile:.yaml"])
+def test_names_are_shown_as_they_are(
+    trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, beside: tuple[str, ...]
+) -> None:
+    """Brackets and colons in them are no markup."""
+    monkeypatch.chdir(tmp_path)
+    config, odd = Path(name), trace.rename("[b]trace.jsonl")
+    config.parent.mkdir(exist_ok=True)
+    config.write_text(CONFIG)
+    others = [word for policy in beside for word in ("--policy", policy)]
+    result = replay(odd, "--pool", 1, "--config", config, *others, "--ladder", 1, "--rounds", 0, "--out", "[/out]")
+    assert result.exit_code == 0, result.output
+    assert "[b]trace: 60 requests" in result.output
+    assert result.output.count(f" {config} ") == 2
+    assert "to [/out]" in result.output
+
+
+def test_what_is_done_is_kept_where_a_process_is_killed(trace: Path, tmp_path: Path) -> None:
+    """As happens where memory runs out. The process is killed after the other policy's figures are there."""
+    done, out = tmp_path / "done", tmp_path / "out"
+    code = (
+        "import os, signal, sys, time\n"
+        "import signalbox.cli.main as m, signalbox.lab.parallel as p, signalbox.lab.rehearsal as r\n"
+        "one, figures = p.replay, r.figures\n"
+        "def replay(workload, servers, contender, **k):\n"
+        "    if contender.name == 'random':\n"
+        f"        while not os.path.exists({str(done)!r}): time.sleep(0.01)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return one(workload, servers, contender, **k)\n"
+        "def summed(*a, **k):\n"
+        f"    open({str(done)!r}, 'w').close()\n"
+        "    return figures(*a, **k)\n"
+        "p.replay, r.figures = replay, summed\n"
+        "sys.argv[0] = 'signalbox'\n"
+        "m.main()\n"
+    )
+    options = ["--policy", "random", "--policy", "round-robin", "--workers", "2", "--out", str(out)]
+    command = [sys.executable, "-c", code, "replay", str(trace), *options]
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert result.stderr.startswith("signalbox replay: one of its processes was killed")
+    assert result.stderr.count("\n") == 1
+    assert "stopped; 1 of 2 policies are done" in result.stdout
+    document = json.loads((out / "replay.json").read_text())
+    assert [policy["name"] for policy in document["policies"]] == ["round-robin"]
+    assert document["whole"] is False
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "stopped; 0 of 1 policies are done\n"),
+        (("--out", "out"), "stopped; 0 of 1 policies are done; nothing is written\n"),
+        (("--ladder", "1,2"), "stopped; 0 of 1 policies are done, the ladder is not\n"),
+    ],
+)
+def test_stopping_says_what_is_missing(
+    trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], said: str
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("signalbox.cli.replaying.rehearse", stopped)
+    result = replay(trace, *options)
+    assert result.exit_code == 130
+    assert said in result.stdout
+    assert not list(tmp_path.glob("out/*"))

@@ -42,6 +42,23 @@ def pod(name: str, ready: str, labels: dict[str, str]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "status": status}
 
 
+def test_plugins_that_stand_in_no_profile_are_named_with_their_roles(
+    build_pool: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (
+        "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nfeatureGates: [flowControl]\n"
+        "plugins: [{type: queue-scorer}, {type: probabilistic-admitter}, {type: latency-slo-admitter}]\n"
+        "flowControl: {defaultPriorityBand: {fairnessPolicyRef: round-robin-fairness-policy}}\n"
+    )
+    pool = build_pool((0, 0, set()))
+    configuration = configuration_page(policy_rules(load_policy(text, name="test"), pool), "") | {"refused": []}
+    show(pool_page(pool, 0.0) | {"configuration": configuration, "refused": [], "decisions": None}, "http://here")
+    said = capsys.readouterr().out
+    assert "admitter probabilistic-admitter, latency-slo-admitter; producer predicted-latency-producer;" in said
+    assert "; fairness policy round-robin-fairness-policy; ordering policy fcfs-ordering-policy;" in said
+    assert "queue-scorer" not in next(line for line in said.splitlines() if "admitter" in line)
+
+
 def test_a_model_whose_sessions_stay_says_by_which_header(capsys: pytest.CaptureFixture[str]) -> None:
     pool = Pool("pool")
     for name, targets in (("a", 2), ("b", 1)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -12,9 +13,12 @@ from typing import Any
 
 import pytest
 from compiled.build import BuildFailed, NoCompiler
+from typer.testing import CliRunner
 
 from compiled import MODULES, __main__, build, hook
-from signalbox.wire.form import COMPILED
+from signalbox.cli.main import app
+from signalbox.wire import form
+from signalbox.wire.form import COMPILED, changed_source
 
 PACKAGE = build.SOURCE / build.PACKAGE
 NOWHERE = "/nowhere/cc"
@@ -122,6 +126,44 @@ def test_the_fingerprint_is_of_the_source_and_of_nothing_that_running_it_leaves(
     assert build.fingerprint(small) != before
 
 
+class TestACopyOfOtherSource:
+    @pytest.fixture
+    def copy(self, small: Path, tmp_path: Path) -> Path:
+        """A package as `make compiled` leaves it, but for the machine code in the extension."""
+        package = tmp_path / "tree" / build.PACKAGE
+        shutil.copytree(small / build.PACKAGE, package)
+        (package / "double.cpython-311.so").touch()
+        (tmp_path / "tree" / "made-from.txt").write_text(f"{build.fingerprint(small)}\n{small}\n")
+        return package
+
+    def test_is_not_one_while_nothing_has_changed(self, copy: Path, small: Path) -> None:
+        (small / build.PACKAGE / "__pycache__").mkdir()
+        (small / build.PACKAGE / "__pycache__" / "double.cpython-311.pyc").write_bytes(b"...")
+        assert changed_source(copy) is None
+
+    @pytest.mark.parametrize("change", ["edited", "new", "gone"])
+    def test_is_known_for_what_it_is(self, copy: Path, small: Path, change: str) -> None:
+        if change == "gone":
+            (small / build.PACKAGE / "plain.py").unlink()
+        else:
+            (small / build.PACKAGE / ("new.py" if change == "new" else "double.py")).write_text("x = 1\n")
+        assert changed_source(copy) == small
+
+    def test_is_not_looked_for_where_there_is_nothing_to_compare(self, copy: Path, small: Path) -> None:
+        assert changed_source(small / build.PACKAGE) is None, "the source itself, and a wheel: no stamp"
+        shutil.rmtree(small)
+        assert changed_source(copy) is None, "the source is gone"
+
+    def test_every_command_says_so(self, copy: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(form, "changed_source", lambda: small)
+        said = f"this is a compiled copy of what {small} held; that has changed since: run `make compiled`"
+        for words in (["--version"], ["crds"]):
+            result = CliRunner().invoke(app, words)
+            assert result.exit_code == 0
+            assert said in result.stderr
+            assert said not in result.stdout
+
+
 @pytest.mark.usefixtures("compiler")
 class TestWithACompiler:
     def test_what_is_made_runs_first_and_is_made_again_only_for_other_source(self, small: Path, tmp_path: Path) -> None:
@@ -135,8 +177,11 @@ class TestWithACompiler:
         native, plain, four = run.stdout.split()
         assert native.startswith(str(tree)) and native.endswith(".so")  # noqa: PT018 - one fact
         assert (plain, four) == (str(tree / build.PACKAGE / "plain.py"), "4")
+        assert changed_source(tree / build.PACKAGE) is None
         (small / build.PACKAGE / "plain.py").write_text("")
+        assert changed_source(tree / build.PACKAGE) == small
         assert build.build(tree, small) is True
+        assert changed_source(tree / build.PACKAGE) is None
 
     def test_what_does_not_compile_leaves_nothing_and_says_where(self, small: Path, tmp_path: Path) -> None:
         (small / build.PACKAGE / "double.py").write_text('def twice(value: int) -> int:\n    return "no"\n')

@@ -13,7 +13,7 @@ from tests.conftest import Objects
 from signalbox.director import Arrival, Director, Refused, Routed, Waiting, policy_rules
 from signalbox.payloads import Usage
 from signalbox.pool import Pool, Rows
-from signalbox.scheduling import Cycle, Decision, load_policy
+from signalbox.scheduling import Cycle, Decision, Policy, load_policy
 
 HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 SHEDDING = (
@@ -181,7 +181,9 @@ class Noting:
         return made
 
 
-def test_what_a_request_has_waited_is_taken_off_its_objective(build_pool: Any) -> None:
+def test_what_a_request_has_waited_is_taken_off_its_objective(build_pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[float | None] = []
+    monkeypatch.setattr(Policy, "prepare", lambda self, cycle: prepared.append(cycle.slo_ttft))
     director = direct(build_pool((0, 0.0, set())), WAITING)
     noting = Noting(director.rules.scheduler)
     director.rules = replace(director.rules, scheduler=noting)
@@ -197,3 +199,4 @@ def test_what_a_request_has_waited_is_taken_off_its_objective(build_pool: Any) -
         first = outcome
         assert first.ticket is not None
     assert noting.objectives == [2.0, 0.75, None]
+    assert prepared == noting.objectives, "what producers work out holds for what is left"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signalbox.director import policy_rules
 from signalbox.engine import DEFAULT_PROFILE, PROFILES, Engine, EngineConfig
 from signalbox.engine import Request as EngineRequest
 from signalbox.lab import Stage, TracePrefixes, TraceRequest, TruePrefixes
-from signalbox.lab.stage import TracedRequest, salted
+from signalbox.lab.stage import TracedRequest, salted, staged
 from signalbox.lab.workload import chain
 from signalbox.pool import Pool
+from signalbox.scheduling import load_policy
 from signalbox.scheduling.configuration.accepted import PrefixIndexParameters
 
 BLOCK = 48
@@ -87,3 +90,20 @@ def test_true_prefixes_are_read_from_the_engines() -> None:
     match = TruePrefixes(stage, PrefixIndexParameters()).look_up(request, "base").match
     assert match.blocks.tolist() == [0, 0, 0, 4, 0, 0, 0, 0]
     assert (match.block_size, match.tokens, match.total) == (BLOCK, 200, 5)
+
+
+@pytest.mark.parametrize(
+    ("producer", "expected"),
+    [("approx-prefix-cache-producer", TracePrefixes), ("precise-prefix-cache-producer", TruePrefixes)],
+)
+def test_a_precise_index_reads_the_engines_and_an_approximate_one_what_was_sent(
+    producer: str, expected: type[TracePrefixes]
+) -> None:
+    """There are no KV events here to fill a precise index with."""
+    text = (
+        "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
+        f"plugins: [{{type: {producer}}}, {{type: prefix-cache-scorer}}]\n"
+        "schedulingProfiles: [{name: default, plugins: [{pluginRef: prefix-cache-scorer}]}]\n"
+    )
+    stage = Stage(Pool("lab"), BLOCK)
+    assert type(staged(policy_rules(load_policy(text, name="it"), stage.pool), stage).prefix) is expected

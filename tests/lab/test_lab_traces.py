@@ -240,3 +240,19 @@ def test_streaming_and_usage_may_be_told(tmp_path: Path) -> None:
     assert [(one.stream, one.usage) for one in read_trace(path).requests] == [(False, False), (True, True)]
     path.write_text(LINE.replace('"hash_ids"', '"stream": false, "usage": false, "hash_ids"'))
     assert [(one.stream, one.usage) for one in read_trace(path).requests] == [(False, False)]
+
+
+def test_fields_of_mooncake_lines_that_nobody_knows_are_noted(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    path.write_text(MOONCAKE)
+    assert read_trace(path).notes == ()
+    path.write_text(MOONCAKE.replace('"hash_ids": [0, 5]', '"hash_id": [0, 5], "turn": {"of": 3}'))
+    workload = read_trace(path)
+    (note,) = workload.notes
+    assert note.startswith("fields that are not known here are not looked at: 'hash_id', 'turn'; known are timestamp, ")
+    assert [len(request.blocks) for request in workload.requests] == [3, 0]
+    many = ", ".join(f'"x{n}": 1' for n in range(50))
+    path.write_text(MOONCAKE.replace('"timestamp"', f'{many}, "timestamp"'))
+    (note,) = read_trace(path).notes
+    assert "'x7', ...; known are" in note
+    assert "x8" not in note

@@ -14,7 +14,7 @@ from tests.e2e.running import free_port
 from tests.modelserver.conftest import Serve
 
 from signalbox.engine import CacheChange, Cached, Evicted, chain_hashes
-from signalbox.modelserver.kv_events import to_events
+from signalbox.modelserver.kv_events import CannotPublish, bound_at, to_events
 from signalbox.modelserver.options import BadArguments, parse_options
 from signalbox.modelserver.tokenizer import Tokenizer
 
@@ -133,5 +133,35 @@ def test_events_are_published_only_where_that_is_switched_on(text: str) -> None:
 async def test_an_address_that_is_taken_is_told(serve: Serve) -> None:
     port = free_port()
     await serve(*flags(port))
-    with pytest.raises(OSError, match="kv-events-config"):
+    with pytest.raises(CannotPublish, match=rf"tcp://\*:{port}: Address already in use.*kv-events-config"):
         await serve(*flags(port))
+    free = free_port()
+    with pytest.raises(CannotPublish, match=rf"tcp://\*:{port}: Address already in use"):
+        await serve(*flags(free, replay_endpoint=f"tcp://*:{port}"))
+
+
+async def test_servers_at_addresses_of_their_own_may_have_the_same_ports(
+    serve: Serve, context: zmq.asyncio.Context
+) -> None:
+    port, replay = free_port(), free_port()
+    for host in ("127.0.0.2", "127.0.0.3"):
+        await serve(*flags(port, replay_endpoint=f"tcp://*:{replay}"), "--host", host)
+    for host in ("127.0.0.2", "127.0.0.3"):
+        socket = context.socket(zmq.DEALER)
+        socket.connect(f"tcp://{host}:{replay}")
+        await socket.send_multipart([b"", bytes(8)])
+        assert await socket.recv_multipart() == [b"", b"\xff" * 8, b""]
+        socket.close(0)
+
+
+@pytest.mark.parametrize(("address", "host", "bound"), [
+    ("tcp://*:5557", "127.0.1.2", "tcp://127.0.1.2:5557"),
+    ("tcp://*:5557", "::1", "tcp://[::1]:5557"),
+    ("tcp://*:5557", "0.0.0.0", "tcp://*:5557"),
+    ("tcp://*:5557", "::", "tcp://*:5557"),
+    ("tcp://*:5557", "localhost", "tcp://*:5557"),
+    ("tcp://10.0.0.1:5557", "127.0.1.2", "tcp://10.0.0.1:5557"),
+    ("ipc://events", "127.0.1.2", "ipc://events"),
+])  # fmt: skip
+def test_a_star_stands_for_the_servers_own_address(address: str, host: str, bound: str) -> None:
+    assert bound_at(address, host) == bound

@@ -81,6 +81,18 @@ def test_a_port_in_use_is_one_line_and_exit_code_one(capsys: pytest.CaptureFixtu
     assert complaint == f"signalbox modelserver: error: cannot listen on 127.0.0.1:{port}: Address already in use"
 
 
+def test_a_port_for_cache_events_in_use_is_the_one_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = f'{{"enable_kv_cache_events": true, "endpoint": "tcp://*:{port}"}}'
+        assert run(["--model", "m", "--host", "127.0.0.1", "--port", "0", "--kv-events-config", config]) == 1
+    complaint = capsys.readouterr().err.strip().splitlines()[-1]
+    assert complaint == (
+        f"signalbox modelserver: error: cannot publish cache events at tcp://127.0.0.1:{port}: Address already in use;"
+        " choose another in --kv-events-config"
+    )
+
+
 def test_bad_arguments_are_one_line_and_exit_code_two(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--model", "m", "--port", "http"]) == 2
     expected = "signalbox modelserver: error: --port: 'http' is not a port (0 to 65535)\n"

@@ -16,6 +16,28 @@ flowControl: {maxRequest: 5}
 flowControl: {maxBytes: -1}
 => epp.yaml:4 flowControl.maxBytes: expected a quantity, got the integer -1; write a number like 500, '5k' or '10Gi'
 %
+flowControl: {maxRequests: .inf}
+=> epp.yaml:4 flowControl.maxRequests: expected a quantity, got the number inf; write a number like 500, '5k' or '10Gi'
+%
+flowControl: {defaultPriorityBand: {maxBytes: .nan}}
+=> epp.yaml:4 flowControl.defaultPriorityBand.maxBytes: expected a quantity, got the number nan; write a number like
+   500, '5k' or '10Gi'
+%
+flowControl: {maxBytes: -1.5}
+=> epp.yaml:4 flowControl.maxBytes: expected a quantity, got the number -1.5; write a number like 500, '5k' or '10Gi'
+%
+flowControl: {defaultRequestTTL: -1.5}
+=> epp.yaml:4 flowControl.defaultRequestTTL: expected a duration, got the number -1.5; write a number with a unit, like
+   '200ms' or '5m'
+%
+flowControl: {noEndpointRequestTTL: .nan}
+=> epp.yaml:4 flowControl.noEndpointRequestTTL: expected a duration, got the number nan; write a number with a unit,
+   like '200ms' or '5m'
+%
+flowControl: {defaultRequestTTL: 99999999999999h}
+=> epp.yaml:4 flowControl.defaultRequestTTL: the string '99999999999999h' is longer than 292 years; write a shorter
+   duration
+%
 flowControl: {defaultRequestTTL: 60}
 => epp.yaml:4 flowControl.defaultRequestTTL: expected a duration, got the integer 60; write a number with a unit, like
    '200ms' or '5m'
@@ -56,6 +78,11 @@ flowControl:
   defaultNegativePriorityBand: {fairnessPolicyRef: fcfs-ordering-policy}
 => epp.yaml:5 flowControl.defaultNegativePriorityBand.fairnessPolicyRef: 'fcfs-ordering-policy' is an ordering policy,
    not a fairness policy; add a fairness policy to plugins
+%
+flowControl:
+  defaultPriorityBand: {orderingPolicyRef: round-robin-fairness-policy}
+=> epp.yaml:5 flowControl.defaultPriorityBand.orderingPolicyRef: 'round-robin-fairness-policy' is a fairness policy, not
+   an ordering policy; add an ordering policy to plugins
 %
 plugins: [{type: openai-parser}]
 flowControl:
@@ -130,6 +157,14 @@ def _cases() -> list[tuple[str, str]]:
         body, _, expected = case.partition("\n=> ")
         pairs.append((body, " ".join(expected.split())))
     return pairs
+
+
+def test_a_number_of_more_digits_than_a_float_holds_is_told_like_any_other_mistake() -> None:
+    with pytest.raises(InvalidPolicy, match="expected a quantity, got the string '9999"):
+        load_policy(f"{HEAD}flowControl: {{maxRequests: '{'9' * 400}'}}", name="epp.yaml")
+    with pytest.raises(InvalidPolicy, match=r"9999\.\.\.' cannot be read; write it in quotes") as caught:
+        load_policy(f"{HEAD}flowControl: {{maxRequests: {'9' * 400}}}", name="epp.yaml")
+    assert len(str(caught.value)) < 150
 
 
 @pytest.mark.parametrize(("body", "expected"), _cases())

@@ -13,6 +13,7 @@ from signalbox.pool import Columns, Floats, Rows
 from signalbox.scheduling import Cycle, Decision, Parameters, Policy, ScorerPlugin, load_policy
 from signalbox.scheduling import registry as registry_module
 from signalbox.scheduling.guard import Guard
+from signalbox.scheduling.latency import Predictions
 from signalbox.scheduling.registry import GROUP
 
 HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
@@ -94,6 +95,44 @@ def test_a_plugin_that_writes_is_at_fault_and_nothing_is_spoilt(
     assert cycle.endpoints is state.endpoints
     assert cycle.prefix is prefix
     assert cycle.headers == {"a": "b"}
+
+
+@pytest.mark.parametrize("name", ["target", "priority", "rng", "prompt_tokens", "now", "slo_ttft", "slo_tpot"])
+def test_what_a_cycle_says_of_its_request_is_as_it_was_once_the_plugins_are_through(
+    policy: Policy, world: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    state = world(2)
+    cycle = state.cycle()
+    before = getattr(cycle, name)
+    monkeypatch.setattr(Writer, "write", staticmethod(lambda cycle: setattr(cycle, name, "junk")))
+    assert policy.schedule(cycle, state.rows) is not None
+    assert getattr(cycle, name) is before
+
+
+def predictions(size: int, tpot: Any = None) -> Predictions:
+    return Predictions("x", 0.0, np.full(size, 0.5), tpot, np.zeros(size), np.zeros(size))
+
+
+@pytest.mark.parametrize(
+    ("noted", "kept"),
+    [
+        (predictions, True),
+        (lambda size: predictions(size, np.full(size, 0.01)), True),
+        (lambda size: predictions(size, np.full(size, 0.01)[1:]), False),
+        (lambda size: predictions(size, [0.01] * size), False),
+        (lambda size: predictions(0), False),
+        (lambda size: "soon", False),
+    ],
+)
+def test_predictions_of_ones_own_count_where_they_say_something_of_every_row(
+    policy: Policy, world: Any, monkeypatch: pytest.MonkeyPatch, noted: Callable[[int], Any], kept: bool
+) -> None:
+    state = world(3)
+    cycle = state.cycle()
+    theirs = noted(state.columns.size)
+    monkeypatch.setattr(Writer, "write", staticmethod(lambda cycle: setattr(cycle, "predictions", theirs)))
+    assert policy.schedule(cycle, state.rows) is not None
+    assert cycle.predictions is (theirs if kept else None)
 
 
 def test_what_a_plugin_is_shown_is_what_there_is(world: Any) -> None:

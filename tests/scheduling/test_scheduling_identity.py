@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from signalbox.scheduling import load_policy
+from signalbox.scheduling.configuration.plugin_section import Declared
 from signalbox.scheduling.identity import AgentIdentity
 
 HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nfeatureGates: [flowControl]\n"
@@ -54,3 +55,17 @@ def test_one_that_fails_is_passed_over(monkeypatch: pytest.MonkeyPatch, wrong: A
     policy = load_policy(text, name="epp.yaml")
     assert policy.fairness_id({}) == "b"
     assert policy.faults == {"first": 1}
+
+
+def test_one_of_another_package_looks_at_the_headers_and_does_not_change_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def writes(self: AgentIdentity, headers: Any) -> str:
+        headers["session-id"] = "forged"
+        return "forged"
+
+    monkeypatch.setattr(AgentIdentity, "fairness_id", writes)
+    monkeypatch.setattr(Declared, "is_foreign", lambda self, plugin: plugin.type == AgentIdentity.type)
+    policy = load_policy(f"{HEAD}plugins: [{{type: agent-identity}}]", name="epp.yaml")
+    headers = {"session-id": "a"}
+    assert policy.fairness_id(headers) == ""
+    assert headers == {"session-id": "a"}
+    assert policy.faults == {"agent-identity": 1}

@@ -56,6 +56,7 @@ def test_memories_and_weights_are_the_files() -> None:
     ("{vllm: {url: 'http://r:1'}, modelName: m}", TokenSource(RENDER, "m", "http://r:1")),
     ("{modelName: m}", TokenSource(RENDER, "m", "http://localhost:8000")),
     ("{backend: vllm}", TokenSource(RENDER, "", "http://localhost:8000")),
+    ("{vllm: {url: 'https://[::1]/base'}}", TokenSource(RENDER, "", "https://[::1]/base")),
     ("{vllm: {timeout: 1s, mmTimeout: 2s}}", TokenSource(RENDER, "", "http://localhost:8000", 1.0, 2.0)),
     ("{backend: tokenize, modelName: m}", TokenSource(TOKENIZE, "m")),
     ("{}", TokenSource(TOKENIZE)),
@@ -147,7 +148,15 @@ def test_what_cannot_work_is_a_problem(parameters: str, problem: str) -> None:
     ("{backend: spacy}", "is not a backend"),
     ("{backend: estimate, vllm: {}}", "has no use for backend estimate"),
     ("{vllm: {url: 'unix:/x'}}", "vllm.url"),
+    ("{vllm: {url: 'http://render:99999'}}", "no host and port that can be connected to; write http://HOST:PORT"),
+    ("{vllm: {url: 'http://render:0'}}", "no host and port"),
+    ("{vllm: {url: 'http://:8000'}}", "no host and port"),
+    ("{vllm: {url: 'http://render..svc:8000'}}", "no host and port"),
+    ("{vllm: {url: 'http://[::1:8000'}}", "no host and port"),
+    ("{vllm: {url: 'http://me:secret@render'}}", "is more than scheme, host, port and path"),
+    ("{vllm: {url: 'http://render/v1?x=y'}}", "is more than scheme, host, port and path"),
     ("{vllm: {timeout: 5}}", "vllm.timeout"),
+    ("{vllm: {timeout: 0s}}", "vllm.timeout"),
 ])  # fmt: skip
 def test_a_token_producer_that_cannot_work_is_a_problem(parameters: str, problem: str) -> None:
     with pytest.raises(InvalidPolicy) as caught:

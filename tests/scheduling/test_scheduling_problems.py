@@ -48,6 +48,17 @@ plugins:
 => epp.yaml:5 plugins[0].parameters.threshold: must be more than 0, got 0; use a number in that range
 %
 plugins:
+- type: load-aware-scorer
+  parameters: {threshold: minus}
+=> epp.yaml:5 plugins[0].parameters.threshold: expected a number, got the string 'minus'; write a plain number
+%
+plugins:
+- type: mm-embeddings-cache-producer
+  parameters: {cacheSizeInMBPerServer: "4096"}
+=> epp.yaml:5 plugins[0].parameters.cacheSizeInMBPerServer: expected a number, got the string '4096'; write 4096 without
+   quotes
+%
+plugins:
 - type: endpoint-attribute-scorer
   parameters: {attributeKey: custom.x, algorithm: {type: linear_lower_is_better}}
 => epp.yaml:5 plugins[0].parameters.attributeKey: 'custom.x' is not an attribute of an endpoint here; use one of

@@ -145,6 +145,17 @@ async def test_an_address_that_cannot_be_had_is_told(objects: Objects, caplog: p
     assert len([record for record in caplog.records if "no KV-cache events" in record.getMessage()]) == 1
 
 
+async def test_a_label_that_names_another_port_is_followed(objects: Objects) -> None:
+    port, other = free_port(), free_port()
+    async with following(objects, (port,)) as site:
+        socket, moved = site.publisher(port), site.publisher(other)
+        await site.connected()
+        await site.until(lambda: site.reported(0) == 1, socket, message(0, stored(1)))
+        site.pool.put(objects.pod("pod-0", "127.0.0.2", labels={"app": "llm", PORT_LABEL: str(other)}))
+        site.follower.wake()
+        await site.until(lambda: site.reported(0) == 2, moved, message(0, stored(7, 8)))
+
+
 async def test_a_configuration_without_a_precise_index_ends_the_subscriptions(objects: Objects) -> None:
     port = free_port()
     async with following(objects, (port,)) as site:
@@ -167,6 +178,26 @@ async def test_a_message_that_is_too_long_is_not_taken(objects: Objects, monkeyp
         long = message(0, stored(*range(1, 200)))
         await site.until(lambda: site.follower.figures()["pod-0"].disconnects > 0, socket, long)
         assert site.reported(0) == 0
+        await site.until(lambda: site.reported(0) == 1, socket, message(0, stored(7)))  # it is connected to again
+
+
+async def test_what_is_no_publisher_is_tried_again(objects: Objects) -> None:
+    port, tried = free_port(), 0
+
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tried
+        tried += 1
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n" + bytes(64))
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.2", port)
+    async with following(objects, (port,)) as site:
+        await site.until(lambda: tried > 1)
+        server.close()
+        await server.wait_closed()
+        socket = site.publisher(port)
+        await site.until(lambda: site.reported(0) == 1, socket, message(0, stored(1)))
+        assert site.follower.figures()["pod-0"].disconnects == 0, "there was no connection to lose"
 
 
 @pytest.mark.parametrize(("ports", "ranks"), [((8000,), [0]), ((8000, 8001, 8002), [0, 1, 2])])

@@ -165,7 +165,8 @@ async def test_late_answers_are_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize(("status", "text", "outage"), [
-    (400, "", False), (422, "", False), (404, "", True), (500, "", True), (200, "not json", True), (200, "{}", True),
+    (400, "", False), (422, "", False), (401, "", True), (403, "", True), (404, "", True), (405, "", True),
+    (500, "", True), (200, "not json", True), (200, "{}", True),
 ])  # fmt: skip
 async def test_an_answer_may_be_a_refusal_or_nonsense(status: int, text: str, outage: bool) -> None:
     answer = Counted()

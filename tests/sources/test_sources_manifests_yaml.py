@@ -81,6 +81,8 @@ def test_values_are_read_as_kubernetes_reads_them(text: str, value: Any) -> None
             "line 1: is not valid YAML: could not determine a constructor for the tag '!secret'; remove the tag",
         ),
         ("a: 0b_", "line 1: '0b_' cannot be read; write it in quotes"),
+        ("a: 1\nb: 0x" + "f" * 300, f"line 2: '0x{'f' * 55}...' cannot be read; write it in quotes"),
+        ("a: 1\nb: " + "9" * 5000, f"line 2: '{'9' * 57}...' cannot be read; write it in quotes"),
         ("a: " + "[" * 100_000, f"line 1: values nest more than {MAX_DEPTH} deep; flatten them"),
     ],
 )
@@ -122,6 +124,13 @@ def test_json_may_be_indented_with_tabs_and_knows_its_lines() -> None:
     document = read_json('{\n\t"a": [1,\n\t\t{"b": "\\ud83d\\ude00\\/"}]}'.replace("\\ud83d\\ude00", "x"))
     assert document.content == {"a": [1, {"b": "x/"}]}
     assert document.line(("a", 1, "b")) == 3
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_an_integer_in_json_that_no_float_holds_is_refused_with_its_line(digits: int) -> None:
+    with pytest.raises(YAMLFault) as raised:
+        read_json('{"a": 1,\n"b": [' + "9" * digits + "]}")
+    assert str(raised.value) == f"line 2: '{'9' * 57}...' cannot be read; write it in quotes"
 
 
 def test_json_that_yaml_reads_otherwise_keeps_its_meaning() -> None:

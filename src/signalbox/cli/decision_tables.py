@@ -39,7 +39,7 @@ def show_list(decisions: list[Decision]) -> None:
             Text(_to(decision), "red" if decision["outcome"] == "refused" else "green"),
             plain(f"{decision['decision_us']:.0f} us" if "decision_us" in decision else "-"),
             plain("-" if decision["outcome"] == "refused" else _end(decision["end"])),
-            plain(decision["why"]),
+            plain(_why(decision)),
         )
     console().print(listed)
 
@@ -51,7 +51,7 @@ def line_of(decision: Decision) -> str:
     if end is not None:
         first += f"ended on {decision['served_by'] or decision['chosen']}: {_end(end)}"
     else:
-        first += f"{_model(decision)}  {_to(decision)}  {decision['why']}"
+        first += f"{_model(decision)}  {_to(decision)}  {_why(decision)}"
     return plain(first).plain
 
 
@@ -165,6 +165,12 @@ def _to(decision: Decision) -> str:
 def _model(decision: Decision) -> str:
     model, target = decision["model"] or "-", decision["target"]
     return model if target in ("", model) else f"{model} -> {target}"
+
+
+def _why(decision: Decision) -> str:
+    """Say why in one line, beginning with how long the request waited for its turn."""
+    wait = decision.get("wait")
+    return f"waited {wait['seconds']:.3f} s; {decision['why']}" if wait is not None else str(decision["why"])
 
 
 def _clock(decision: Decision) -> str:

@@ -41,7 +41,17 @@ def _version(show: bool) -> None:
         from signalbox.wire.form import COMPILED
 
         typer.echo(f"signalbox {__version__}{' (compiled)' if COMPILED else ''}")
+        _warn_of_changed_source()
         raise typer.Exit
+
+
+def _warn_of_changed_source() -> None:
+    from signalbox.wire.form import changed_source
+
+    source = changed_source()
+    if source is not None:
+        said = f"signalbox: this is a compiled copy of what {source} held; that has changed since: run `make compiled`"
+        typer.echo(said, err=True)
 
 
 @app.callback()
@@ -50,7 +60,8 @@ def signalbox(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Set up what all commands share: nothing yet but --version."""
+    """Set up what all commands share: --version, and a word where what runs is not what its source says."""
+    _warn_of_changed_source()
 
 
 @app.command()

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from signalbox.engine import PROFILES
 from signalbox.lab import Contender, Scraping, Server, configured, guide, server
+from signalbox.lab.parallel import ProcessLost
 from signalbox.lab.rehearsal import Plan, Rehearsal, rehearse
 from signalbox.lab.report import as_json, as_page, figure_table, figure_title, ladder_table, ladder_title, request_lines
 from signalbox.lab.slo import Slo
@@ -55,7 +56,8 @@ class Wishes:
 
 
 def run(wishes: Wishes) -> int:
-    """Replay and print; returns the exit status: 2 for arguments that cannot work, 130 after Ctrl-C."""
+    """Replay and print; returns the exit status: 1 where a process of it was killed, 2 for arguments that cannot work,
+    130 after Ctrl-C."""
     try:
         plan = make_plan(wishes)
     except InvalidPolicy as invalid:
@@ -82,6 +84,9 @@ def run(wishes: Wishes) -> int:
             rehearse(rehearsal, workers, bars.begin)
         except KeyboardInterrupt:
             status = 130
+        except ProcessLost as error:
+            status = 1
+            print(f"signalbox replay: {error}", file=sys.stderr)
         except ValueError as error:  # servers that cannot serve this trace
             print(f"signalbox replay: {error}", file=sys.stderr)
             return 2
@@ -156,6 +161,11 @@ def _not_modelled(wishes: Wishes) -> list[str]:
                 f"{path} has {len(policy.profiles)} scheduling profiles: what stages other than the one that answers"
                 " would do, such as prefill, is not modelled; that server does all of the work"
             )
+        if policy.precise is not None:
+            notes.append(
+                f"{path} has a precise prefix index: it is taken to know the servers' caches as they are at every"
+                " decision; events that come late or get lost, and speculativeIndexing, are not modelled"
+            )
     return notes
 
 
@@ -202,7 +212,8 @@ def _speeds(text: str) -> tuple[float, ...]:
 
 
 def _show(rehearsal: Rehearsal, out: Path | None, seconds: float, *, stopped: bool) -> bool:
-    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    # Names of files and of policies are shown as they are, whatever brackets and colons they hold.
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, markup=False, emoji=False)
     for note in rehearsal.plan.workload.notes:
         console.print(f"note: {note}", highlight=False)
     if rehearsal.results:
@@ -212,8 +223,10 @@ def _show(rehearsal: Rehearsal, out: Path | None, seconds: float, *, stopped: bo
         console.print(ladder_title(rehearsal), highlight=False, soft_wrap=True)
         console.print(ladder_table(rehearsal))
     if stopped:
-        done = f"{len(rehearsal.results)} of {len(rehearsal.plan.contenders)} policies"
-        console.print(f"stopped; {done} are done", highlight=False)
+        done = f"{len(rehearsal.results)} of {len(rehearsal.plan.contenders)} policies are done"
+        rest = ", the ladder is not" if rehearsal.plan.ladder else ""
+        nothing = "; nothing is written" if out is not None and not rehearsal.results else ""
+        console.print(f"stopped; {done}{rest}{nothing}", highlight=False)
     written = True
     if out is not None and rehearsal.results:
         try:
@@ -248,7 +261,7 @@ class _Bars:
         if self._progress is not None:
             self._progress.stop()
         progress = self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),

@@ -134,6 +134,15 @@ def _targets(targets: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
+def _beside_profiles(plugins: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return a line of the plugins that stand in no profile and have not been named, such as admitters."""
+    roles: dict[str, list[str]] = {}
+    for plugin in plugins:
+        if plugin["role"] not in ("filter", "scorer", "picker", "handler", "detector"):
+            roles.setdefault(plugin["role"], []).append(plugin["name"])
+    return ["; ".join(f"{role} {', '.join(names)}" for role, names in roles.items())] if roles else []
+
+
 def _configuration(out: Any, page: Mapping[str, Any]) -> None:
     lines = [f"from {page['source']}"]
     for profile in page["profiles"]:
@@ -142,6 +151,7 @@ def _configuration(out: Any, page: Mapping[str, Any]) -> None:
         lines.append(f"profile {profile['name']}: " + "; ".join(f"{what} {names}" for what, names in parts if names))
     if "saturation_detector" in page:
         lines.append(f"handler {page['handler']}, saturation detector {page['saturation_detector']}")
+    lines += _beside_profiles(page["plugins"])
     if "prefix_index" in page:
         index = page["prefix_index"]
         lines.append(f"prefix index: {index['blocks']:,} blocks, about {index['memory_bytes'] / 1e6:.1f} MB")

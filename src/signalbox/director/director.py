@@ -148,10 +148,10 @@ class Director(Turns):
         if pool.columns.listed_rows:
             rows = who_has_the_model(cycle, rows)
         lookup = furnish(pool, rules, cycle, arrival, request, now) if rules.configured else None
-        if rules.policy is not None:
-            rules.policy.prepare(cycle)
         if wait is not None and cycle.slo_ttft is not None:
             cycle.slo_ttft -= wait.seconds  # the client has been waiting all the while
+        if rules.policy is not None:
+            rules.policy.prepare(cycle)
         kept = journal.before(pool.columns) if wanted and journal is not None else None
         shed = rules.gate.admit(cycle, rows)
         decision = None if shed is not None else rules.scheduler.schedule(cycle, rows)

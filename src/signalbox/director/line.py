@@ -78,8 +78,8 @@ class Line:
         if len(self._pool.rows) and queues.admits(flow.priority, now, saturation):
             self._dispatched(wait)
             return wait, None
-        turn = Turn(flow, wait.size, now, arrival.slo_ttft)
-        waiting = turn.payload = Waiting(arrival, request, wait, wanted, turn)
+        waiting = Waiting(arrival, request, wait, wanted)
+        turn = waiting.turn = Turn(flow, wait.size, now, arrival.slo_ttft, payload=waiting)
         full = "" if self._closed else queues.offer(turn, now)
         if full is None:
             wait.queued = True

@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing.queues import Queue
 from typing import Any
@@ -21,6 +22,10 @@ _LOOK_SECONDS = 0.1
 
 Progress = Callable[[int, int], None]
 """Told which job has come how far, in requests."""
+
+
+class ProcessLost(Exception):
+    """A process was killed in the middle of its replay, most likely for want of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,8 @@ def run_all(jobs: Sequence[Job], workers: int, progress: Progress | None = None)
     """Do all jobs, ``workers`` at a time; yield each one's number and outcome as it is done. One worker is this
     process.
 
-    Raises whatever a replay raises. Close the iterator to stop: jobs that have begun are ended.
+    Raises whatever a replay raises, and `ProcessLost` where a process is killed. Close the iterator to stop: jobs that
+    have begun are ended.
     """
     if workers <= 1 or len(jobs) <= 1:
         for number, job in enumerate(jobs):
@@ -64,13 +70,23 @@ def run_all(jobs: Sequence[Job], workers: int, progress: Progress | None = None)
                     number, count = reports.get()
                     if progress is not None:
                         progress(number, count)
-                for future in done:
-                    yield running.pop(future), future.result()
+                # Of those that are told together the ones that came to an end are first: what they found is kept.
+                for future in sorted(done, key=lambda one: one.exception() is not None):
+                    yield running.pop(future), _result(future)
         finally:
             if running:
-                for process in list(pool._processes.values()):
+                for process in list((pool._processes or {}).values()):
                     process.terminate()  # there is no other way to end a replay in its middle
                 pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _result(future: Future[Outcome]) -> Outcome:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise ProcessLost(
+            "one of its processes was killed, as happens where memory runs out; fewer --workers need less"
+        ) from None
 
 
 def _counted(progress: Progress | None, number: int) -> Callable[[int], None] | None:

@@ -60,6 +60,10 @@ def server(
     limits.setdefault(
         "num_gpu_blocks", profile.num_gpu_blocks(block_size, gpu_memory_utilization, max_loras, max_lora_rank)
     )
+    if limits["num_gpu_blocks"] < 1 and max_loras:
+        raise ValueError(
+            f"max_loras: {max_loras} slots for adapters leave {profile.name} no memory for a KV cache; lower it"
+        )
     limits.setdefault("max_model_len", profile.max_model_len)
     limits.setdefault("max_num_batched_tokens", profile.max_num_batched_tokens)
     config = EngineConfig(

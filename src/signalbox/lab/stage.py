@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import xxhash
 
-from signalbox.director import Rules, guide_rules, policy_rules
+from signalbox.director import PreciseTracker, Rules, guide_rules, policy_rules
 from signalbox.director.prefixes import Lookup, PrefixTracker
 from signalbox.engine import Engine
 from signalbox.engine import Request as EngineRequest
@@ -87,9 +87,11 @@ def _guide_rules(stage: Stage) -> Rules:
 
 
 def staged(rules: Rules, stage: Stage) -> Rules:
-    """The same rules with a prefix index that reads a trace's prompts."""
+    """The same rules with a prefix index that reads a trace's prompts; the engines' caches where theirs is precise."""
     if rules.prefix is None or isinstance(rules.prefix, TracePrefixes):
         return rules
+    if isinstance(rules.prefix, PreciseTracker):
+        return replace(rules, prefix=TruePrefixes(stage, rules.prefix.parameters))
     return replace(rules, prefix=TracePrefixes(stage, rules.prefix.parameters))
 
 

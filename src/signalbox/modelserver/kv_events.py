@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -48,11 +49,29 @@ def to_events(changes: Sequence[CacheChange], block_size: int) -> list[dict[str,
     return events
 
 
+class CannotPublish(OSError):
+    """An address for events cannot be had; says which and why."""
+
+
+def bound_at(address: str, host: str) -> str:
+    """Return the address with its ``*`` replaced by ``host``, where that is a single one: a server that listens at one
+    address is a pod by itself, and several of them may have the same ports."""
+    try:
+        own = ipaddress.ip_address(host)
+    except ValueError:
+        return address
+    if own.is_unspecified:
+        return address
+    return address.replace("//*:", f"//[{own}]:" if own.version == 6 else f"//{own}:")
+
+
 class EventPublisher:
     """Publishes one engine's events. To be used on one event loop."""
 
-    def __init__(self, config: KVEventsConfig, block_size: int) -> None:
+    def __init__(self, config: KVEventsConfig, block_size: int, host: str = "0.0.0.0") -> None:
+        """``host`` is where the server listens."""
         self._config = config
+        self._host = host
         self._block_size = block_size
         self._context = zmq.asyncio.Context()
         self._number = 0
@@ -61,26 +80,33 @@ class EventPublisher:
         self._answering: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Open the sockets. Raises `OSError` where an address cannot be had."""
+        """Open the sockets. Raises `CannotPublish` where an address cannot be had."""
         config = self._config
+        address = bound_at(config.endpoint, self._host)
         # Publishing never waits: what a subscriber does not read is dropped beyond the limit.
         socket = zmq.Context(self._context).socket(zmq.PUB)
         self._socket = socket
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.SNDHWM, config.hwm)
+        socket.setsockopt(zmq.IPV6, ":" in self._host)
         try:
             if any(mark in config.endpoint for mark in _BOUND):
-                socket.bind(config.endpoint)
+                socket.bind(address)
             else:
-                socket.connect(config.endpoint)
+                socket.connect(address)
             if config.replay_endpoint is not None:
                 router = self._context.socket(zmq.ROUTER)
                 router.setsockopt(zmq.LINGER, 0)
-                router.bind(config.replay_endpoint)
+                router.setsockopt(zmq.IPV6, ":" in self._host)
+                address = bound_at(config.replay_endpoint, self._host)
+                router.bind(address)
                 self._answering = asyncio.create_task(self._answer(router))
         except zmq.ZMQError as error:
             await self.close()
-            raise OSError(error.errno, f"{error.strerror}, for --kv-events-config") from None
+            why = error.strerror if error.errno is None else zmq.strerror(error.errno)
+            raise CannotPublish(
+                f"cannot publish cache events at {address}: {why}; choose another in --kv-events-config"
+            ) from None
 
     def publish(self, changes: Sequence[CacheChange]) -> None:
         """Publish what became of the cache."""

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from signalbox.modelserver.kv_events import CannotPublish
 from signalbox.modelserver.options import BadArguments, ServerOptions, parse_options
 from signalbox.modelserver.server import ModelServer
 
@@ -47,7 +48,8 @@ async def _serve(options: ServerOptions) -> int:
     except OSError as error:
         where = f"{options.host}:{options.port}"
         why = os.strerror(error.errno) if error.errno else str(error)
-        print(f"signalbox modelserver: error: cannot listen on {where}: {why}", file=sys.stderr)
+        said = str(error) if isinstance(error, CannotPublish) else f"cannot listen on {where}: {why}"
+        print(f"signalbox modelserver: error: {said}", file=sys.stderr)
         await server.close()
         return 1
     if options.not_simulated:

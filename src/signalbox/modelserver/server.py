@@ -77,7 +77,7 @@ class ModelServer:
         """Listen (by default where the options say); the port. Raises OSError if the address is in use."""
         events = self.options.kv_events
         if events is not None and self.options.engine.prefix_caching:
-            self._events = EventPublisher(events, self.options.engine.block_size)
+            self._events = EventPublisher(events, self.options.engine.block_size, self.options.host)
             await self._events.start()
             self.driver.listen_to_cache(self._events.publish)
         server = web.Server(

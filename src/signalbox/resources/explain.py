@@ -21,6 +21,7 @@ Lines = Callable[[Path], int]
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _EXPECTED = {
     "int_type": "an integer",
+    "float_type": "a number",
     "string_type": "a string",
     "bool_type": "true or false",
     "tuple_type": "a list",
@@ -91,6 +92,10 @@ def _fix_type(kind: str, value: object) -> str:
             return f"write {value} without quotes"
         case "int_type", _:
             return "write a whole number"
+        case "float_type", str() if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)", value):
+            return f"write {value} without quotes"
+        case "float_type", _:
+            return "write a plain number"
         case "string_type", bool() | int() | float():
             written = str(value).lower() if isinstance(value, bool) else value
             return f'put it in quotes: "{written}"'

@@ -19,6 +19,8 @@ MAX_DEPTH = 100
 MAX_EXPANDED = 1_000_000
 """How many values a document may have once its aliases are written out."""
 
+_SHOWN = 60  # characters of a value that a message repeats
+
 Path = tuple[str | int, ...]
 
 
@@ -90,11 +92,14 @@ def read_yaml(text: str) -> Iterator[YAMLDocument]:
 def read_json(text: str) -> YAMLDocument:
     """Return the one document of a JSON text. Raises YAMLFault."""
     try:
-        content = json.loads(text, object_pairs_hook=_unique_pairs)
+        content = json.loads(text, object_pairs_hook=_unique_pairs, parse_int=_integer)
     except json.JSONDecodeError as error:
         raise YAMLFault(1, error.lineno, f"is not valid JSON: {error.msg}", "correct the JSON there") from None
     except RecursionError:
         raise _too_deep(1, 1) from None
+    except _TooLarge as large:
+        line = text[: text.find(large.digits)].count("\n") + 1
+        raise YAMLFault(1, line, f"{_short(large.digits)} cannot be read", "write it in quotes") from None
     except _RepeatedKey as repeated:
         line = next((n for n, row in enumerate(text.splitlines(), 1) if row.count(json.dumps(repeated.key)) > 1), 1)
         raise YAMLFault(1, line, f"the key {repeated.key!r} is given twice", "remove one of the two") from None
@@ -116,6 +121,26 @@ class _RepeatedKey(ValueError):
     def __init__(self, key: str) -> None:
         super().__init__(key)
         self.key = key
+
+
+class _TooLarge(ValueError):
+    def __init__(self, digits: str) -> None:
+        super().__init__(digits)
+        self.digits = digits
+
+
+def _integer(digits: str) -> int:
+    """Return an integer of a JSON text. Raises `_TooLarge` for one that no float holds."""
+    try:
+        value = int(digits)
+        float(value)
+    except (ValueError, OverflowError):
+        raise _TooLarge(digits) from None
+    return value
+
+
+def _short(text: str) -> str:
+    return repr(text) if len(text) <= _SHOWN else f"{text[: _SHOWN - 3] + '...'!r}"
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -200,9 +225,12 @@ class _Builder:
     def _content(self, node: yaml.Node) -> tuple[Any, int]:
         if isinstance(node, yaml.ScalarNode):
             try:
-                return self._loader.construct_object(node), 1
+                value = self._loader.construct_object(node)
+                if isinstance(value, int):
+                    float(value)  # one that no float holds would end in an OverflowError where it is used
+                return value, 1
             except (ValueError, OverflowError):
-                raise self._fault(node, f"{node.value!r} cannot be read", "write it in quotes") from None
+                raise self._fault(node, f"{_short(node.value)} cannot be read", "write it in quotes") from None
         if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
             built = [self._sized(item) for item in node.value]
             return [content for content, _ in built], 1 + sum(size for _, size in built)

@@ -18,6 +18,10 @@ import numpy as np
 from signalbox.pool import Columns, Endpoint
 from signalbox.pool.reported import Reported
 from signalbox.scheduling.framework import Cycle
+from signalbox.scheduling.latency.predictions import Predictions
+
+_ASKED = ("target", "priority", "rng", "prompt_tokens", "now", "slo_ttft", "slo_tpot")
+"""What a cycle says of the request itself: whoever comes after the plugins reads it as it was."""
 
 _EMPTY: Mapping[int, Endpoint] = {}
 
@@ -35,6 +39,7 @@ class Guard:
     def over(self, cycle: Cycle) -> Iterator[None]:
         """Show plugins the guarded pool for as long as this lasts."""
         columns, endpoints, headers, prefix = cycle.columns, cycle.endpoints, cycle.headers, cycle.prefix
+        asked = [getattr(cycle, name) for name in _ASKED]
         cycle.columns = self.columns(columns)
         cycle.endpoints = self.endpoints(endpoints)
         cycle.headers = MappingProxyType(dict(headers))
@@ -44,6 +49,10 @@ class Guard:
             yield
         finally:
             cycle.columns, cycle.endpoints, cycle.headers, cycle.prefix = columns, endpoints, headers, prefix
+            for name, value in zip(_ASKED, asked, strict=True):
+                setattr(cycle, name, value)
+            if cycle.predictions is not None and not _usable(cycle.predictions, columns.size):
+                cycle.predictions = None
 
     def columns(self, columns: Columns) -> Columns:
         """Return the columns as they are now, in arrays that cannot be written to.
@@ -72,6 +81,17 @@ class Guard:
         if endpoints is not self._endpoints:
             self._endpoints, self._shown_endpoints = endpoints, MappingProxyType(dict(endpoints))
         return self._shown_endpoints
+
+
+def _usable(predictions: Any, size: int) -> bool:
+    """Return whether these are predictions, with a number for each of ``size`` rows."""
+    if not isinstance(predictions, Predictions):
+        return False
+    arrays = (predictions.ttft, predictions.ttft_headroom, predictions.tpot_headroom, predictions.tpot)
+    return all(
+        isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.shape == (size,)
+        for array in (arrays if predictions.tpot is not None else arrays[:3])
+    )
 
 
 def _to_read(array: Any) -> Any:

@@ -33,8 +33,12 @@ class Bounds:
         return written
 
     def _check(self, value: float) -> float:
-        if not math.isfinite(value):
-            raise fault(f"must be a finite number, got {value}", "write a plain number")
+        try:
+            number = float(value)
+        except OverflowError:  # an integer that no float holds
+            number = math.inf
+        if not math.isfinite(number):
+            raise fault(f"must be a finite number, got {number}", "write a plain number")
         low = self.minimum if self.minimum is not None else -math.inf
         high = self.maximum if self.maximum is not None else math.inf
         if value < low or value > high or (self.above is not None and value <= self.above):
@@ -52,12 +56,15 @@ class Bounds:
         return " and ".join(parts)
 
 
-Number = StrictFloat
+Number = Annotated[StrictFloat, Bounds()]
 Fraction = Annotated[StrictFloat, Bounds(minimum=0, maximum=1)]
 NotNegative = Annotated[StrictFloat, Bounds(minimum=0)]
 Positive = Annotated[StrictFloat, Bounds(above=0)]
 Count = Annotated[Integer, Bounds(minimum=0)]
 PositiveCount = Annotated[Integer, Bounds(minimum=1)]
+
+LONGEST = 9.2e9
+"""Seconds, the longest a duration can be in Go."""
 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
@@ -65,11 +72,14 @@ _DURATION = re.compile(rf"0|({_PART.pattern})+")
 
 
 def _duration(value: object) -> object:
-    if isinstance(value, float):
+    if isinstance(value, float) and 0 <= value < math.inf:
         return value  # a default, already in seconds
     if not isinstance(value, str) or not _DURATION.fullmatch(value):
         raise fault(f"expected a duration, got {describe(value)}", "write a number with a unit, like '200ms' or '5m'")
-    return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(value))
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(value))
+    if seconds > LONGEST:
+        raise fault(f"{describe(value)} is longer than {LONGEST / 31_536_000:.0f} years", "write a shorter duration")
+    return seconds
 
 
 Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema({"type": "string", "examples": ["200ms", "5m"]})]
@@ -82,14 +92,15 @@ _FACTORS = {letter: 1000.0**power for power, letter in enumerate("kMGTPE", 1)} |
 
 
 def _quantity(value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return float(value)
-    if isinstance(value, float):
-        return value
-    if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
+    number = math.nan
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        number = float(value)
+    elif isinstance(value, str) and _QUANTITY.fullmatch(value):
+        digits = value.rstrip("kKMGTPEi")
+        number = float(digits) * _FACTORS.get(value[len(digits) :], 1.0)
+    if not 0 <= number < math.inf:
         raise fault(f"expected a quantity, got {describe(value)}", "write a number like 500, '5k' or '10Gi'")
-    digits = value.rstrip("kKMGTPEi")
-    return float(digits) * _FACTORS.get(value[len(digits) :], 1.0)
+    return number
 
 
 Quantity = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -106,6 +107,8 @@ class Policy:
     def fairness_id(self, headers: Mapping[str, str]) -> str:
         """Return who sends a request whose headers, names in lower case, name no fairness id: what the first plugin
         that knows says; empty where none does."""
+        if self._guard is not None:
+            headers = MappingProxyType(headers)
         for plugin in self._identifying:
             try:
                 found = check_fairness_id(plugin.name, plugin.fairness_id(headers))

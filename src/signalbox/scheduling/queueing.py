@@ -28,8 +28,8 @@ class Flow(msgspec.Struct, frozen=True):
     priority: int
 
 
-class Turn(msgspec.Struct, eq=False):
-    """One request that waits. Two turns are never equal."""
+class Turn(msgspec.Struct, frozen=True, eq=False):
+    """One request that waits. Two turns are never equal. Plugins look at it; queues rely on what it says."""
 
     flow: Flow
     size: int

@@ -37,6 +37,9 @@ LATE = 3
 SHORTEST, LONGEST = 0.5, 5.0
 """Seconds for which a service is left alone: after the first failure, and at most."""
 
+_NOT_THE_PROMPT = frozenset(f"status {status}" for status in (401, 403, 404, 405, 407, 408, 421, 425, 426, 429))
+"""Refusals that say something of the service or of who asks, and nothing of the prompt."""
+
 _ENTRY = 200  # bytes of one remembered prompt beside its token ids
 
 
@@ -167,7 +170,7 @@ class TokenClient:
                 answer = await reply.exchange(request)
             except ScrapeError as error:
                 reply.abort()
-                if not str(error).startswith("status 4") or str(error) in ("status 404", "status 408", "status 429"):
+                if not str(error).startswith("status 4") or str(error) in _NOT_THE_PROMPT:
                     raise
                 self._answered(server)
                 self.figures.refused += 1

@@ -35,7 +35,8 @@ class Limits:
     server_buffered_bytes: int = 1024 * MIB
     """All of that over all connections; beyond it the connection that holds the most is cut."""
     connections: int = 4096
-    """Open connections of the server; one more is told ENHANCE_YOUR_CALM and closed."""
+    """Open connections of the server; one more is told ENHANCE_YOUR_CALM and closed. As many again may be in their TLS
+    handshake; for one more the oldest is cut."""
     preface_seconds: float = 10.0
     """From accept to the client's SETTINGS, and for a TLS handshake."""
     idle_seconds: float = 3600.0

@@ -11,6 +11,7 @@ from types import TracebackType
 
 from signalbox.wire.calls import Routes
 from signalbox.wire.errors import ErrorCode
+from signalbox.wire.handshakes import Handshakes
 from signalbox.wire.limits import Limits
 from signalbox.wire.protocol import GrpcProtocol
 from signalbox.wire.turns import Turns
@@ -30,6 +31,7 @@ class GrpcServer:
         self._routes = routes
         self._limits = limits or Limits()
         self._server: asyncio.Server | None = None
+        self._handshakes: Handshakes | None = None
         self._protocols: set[GrpcProtocol] = set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -38,6 +40,7 @@ class GrpcServer:
         self._buffered_bytes = 0
         self._faults: Counter[ErrorCode] = Counter()
         self._cut_for_memory = 0
+        self._handshakes_cut = 0
         self._logged: dict[str, float] = {}
         bounds = self._limits
         shortest = min(
@@ -58,6 +61,11 @@ class GrpcServer:
     def connections(self) -> int:
         """How many connections are open."""
         return len(self._protocols)
+
+    @property
+    def handshakes(self) -> int:
+        """How many more are in their TLS handshake."""
+        return 0 if self._handshakes is None else len(self._handshakes)
 
     @property
     def calls(self) -> int:
@@ -87,15 +95,18 @@ class GrpcServer:
             tls.set_alpn_protocols(["h2"])
         loop = asyncio.get_running_loop()
         turns = Turns(loop, self._limits.turn_seconds)
-        self._server = await loop.create_server(
-            lambda: GrpcProtocol(loop, self._routes, self._limits, self._opened, self._closed, self._grew, turns),
-            host,
-            port,
-            ssl=tls,
-            ssl_handshake_timeout=self._limits.preface_seconds if tls is not None else None,
-            reuse_port=reuse_port or None,
-            backlog=1024,
-        )
+        limits = self._limits
+
+        def made() -> asyncio.Protocol:
+            return GrpcProtocol(loop, self._routes, limits, self._opened, self._closed, self._grew, turns)
+
+        accept = made
+        if tls is not None:
+            self._handshakes = Handshakes(
+                loop, tls, limits.connections, limits.preface_seconds, made, self._handshake_cut
+            )
+            accept = self._handshakes.accept
+        self._server = await loop.create_server(accept, host, port, reuse_port=reuse_port or None, backlog=1024)
         self._port = self._server.sockets[0].getsockname()[1]
         self._schedule_sweep(loop)
 
@@ -136,6 +147,8 @@ class GrpcServer:
     def _stop_listening(self) -> None:
         if self._server is not None:
             self._server.close()
+        if self._handshakes is not None:
+            self._handshakes.close()
 
     def _opened(self, protocol: GrpcProtocol) -> bool:
         self._protocols.add(protocol)
@@ -150,6 +163,11 @@ class GrpcServer:
             self._warn(fault.code.name, "connection given up", fault.reason, self._faults[fault.code])
         if not self._protocols:
             self._empty.set()
+
+    def _handshake_cut(self) -> None:
+        self._handshakes_cut += 1
+        reason = f"more than {self._limits.connections} connections in their TLS handshake: the oldest goes"
+        self._warn("handshakes", "connection cut", reason, self._handshakes_cut)
 
     def _grew(self, change: int) -> None:
         self._buffered_bytes += change

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import msgspec
+
 from signalbox.admission.flow.band import Band, BandFigures
 from signalbox.scheduling.checked_flow import check_ceilings
 from signalbox.scheduling.flow_settings import FlowSettings
@@ -157,7 +159,7 @@ class FlowQueues:
 
     def _put(self, turn: Turn, now: float) -> None:
         self._number += 1
-        turn.ttl = self.settings.ttl
+        msgspec.structs.force_setattr(turn, "ttl", self.settings.ttl)
         self._waiting.put(turn, (turn.arrived, self._number))
         self._band(turn.flow.priority, now).put(turn, self._number)
         self._bytes += turn.size

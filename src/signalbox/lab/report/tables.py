@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.table import Table
+from rich.text import Text
 
 from signalbox.lab.figures import NAMES
 from signalbox.lab.rehearsal import Rehearsal
@@ -35,12 +36,12 @@ def figure_table(rehearsal: Rehearsal) -> Table:
     table = Table()
     table.add_column("")
     for result in rehearsal.results:
-        table.add_column(result.policy, justify="right", overflow="fold")
+        table.add_column(Text(result.policy), justify="right", overflow="fold")
     for name, heading in NAMES.items():
         cells = []
         for result in rehearsal.results:
             value, interval = with_interval(name, result.figures[name])
-            cells.append(f"{value} [dim]({interval})[/dim]" if interval else value)
+            cells.append(Text.assemble(value, (f" ({interval})", "dim")) if interval else Text(value))
         table.add_row(heading, *cells)
     return table
 
@@ -51,7 +52,7 @@ def _turned(rehearsal: Rehearsal) -> Table:
     for name in _MAIN:
         table.add_column(NAMES[name], justify="right")
     for result in rehearsal.results:
-        table.add_row(result.policy, *[with_interval(name, result.figures[name])[0] for name in _MAIN])
+        table.add_row(Text(result.policy), *[with_interval(name, result.figures[name])[0] for name in _MAIN])
     return table
 
 
@@ -63,7 +64,7 @@ def ladder_table(rehearsal: Rehearsal) -> Table:
     for ladder in rehearsal.ladders:
         best, broken = ladder.best, ladder.broken
         table.add_row(
-            ladder.policy,
+            Text(ladder.policy),
             "none held" if best is None else number(best.rate),
             "" if best is None else f"{best.speed:.3g}x",
             "not yet" if broken is None else f"{broken.speed:.3g}x",

@@ -34,17 +34,23 @@ class _Line(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(_Line)
+_NAMES = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_KNOWN = frozenset(_Line.__struct_fields__)
+_SHOWN = 8  # unknown fields that are named
 
 
 def read_mooncake(path: Path, lines: Sequence[str]) -> tuple[list[TraceRequest], tuple[str, ...]]:
-    """Read all lines. Raises `InvalidTrace` for the first that makes no sense."""
+    """Read all lines. Raises `InvalidTrace` for the first that makes no sense. Traces of others say more about a
+    request than is replayed, so a field nobody knows is noted, lest it be a known one misspelt."""
     requests = []
+    unknown: dict[str, None] = {}
     names: dict[int, int] = {}
     before: dict[int, int | None] = {}
     for number, text in enumerate(lines, 1):
         if not text.strip():
             continue
         line = _decoded(path, number, text)
+        unknown |= dict.fromkeys(name for name in _NAMES.decode(text) if name not in _KNOWN)
         previous: int | None = None
         for block in line.hash_ids:
             if block not in names:
@@ -70,7 +76,16 @@ def read_mooncake(path: Path, lines: Sequence[str]) -> tuple[list[TraceRequest],
             usage=line.usage,
         )
         requests.append(bounded(request, partial(_problem, path, number), unit=1000))
-    return requests, ()
+    return requests, _notes(list(unknown))
+
+
+def _notes(unknown: Sequence[str]) -> tuple[str, ...]:
+    if not unknown:
+        return ()
+    shown = ", ".join(map(repr, unknown[:_SHOWN])) + (", ..." if len(unknown) > _SHOWN else "")
+    return (
+        f"fields that are not known here are not looked at: {shown}; known are {', '.join(_Line.__struct_fields__)}",
+    )
 
 
 def _problem(path: Path, number: int, field: str, message: str) -> InvalidTrace:

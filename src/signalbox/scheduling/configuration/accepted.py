@@ -7,12 +7,13 @@ misspelled one is an error; parameters that would change something here that the
 from __future__ import annotations
 
 from typing import Annotated, NamedTuple
+from urllib.parse import urlsplit
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from signalbox.resources.limits import text
 from signalbox.resources.strict import Boolean, fault
-from signalbox.scheduling.parameters import Count, Duration, Positive, PositiveCount
+from signalbox.scheduling.parameters import Bounds, Count, Duration, Positive, PositiveCount
 from signalbox.scheduling.plugin import Parameters
 from signalbox.scheduling.prefix.token_source import RENDER, TOKENIZE, TokenSource
 
@@ -44,14 +45,32 @@ class InflightLoadParameters(Parameters):
     sync_cross_replica_state: Boolean = True
 
 
+def _service(url: str) -> str:
+    """Check that a service can be asked at a URL."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.hostname is not None and parts.port != 0
+        if usable:
+            (parts.hostname or "").encode("idna")
+    except ValueError:
+        usable = False
+    if not usable:
+        raise fault(f"{url!r} has no host and port that can be connected to", "write http://HOST:PORT")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise fault(f"{url!r} is more than scheme, host, port and path", "write http://HOST:PORT alone")
+    return url
+
+
 class RenderParameters(Parameters):
     """The rendering service of a token-producer."""
 
-    url: Annotated[str, text(1, 2048, r"https?://[^/\s]+(/\S*)?", "a URL")] = "http://localhost:8000"
+    url: Annotated[str, text(1, 2048, r"https?://[^/\s]+(/\S*)?", "a URL"), AfterValidator(_service)] = (
+        "http://localhost:8000"
+    )
     """Where it is."""
-    timeout: Duration = 5.0
+    timeout: Annotated[Duration, Bounds(above=0)] = 5.0
     """How long a request waits for its token ids at most."""
-    mm_timeout: Duration = 30.0
+    mm_timeout: Annotated[Duration, Bounds(above=0)] = 30.0
     """The same for prompts with media."""
 
 

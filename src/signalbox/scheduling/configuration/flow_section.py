@@ -150,6 +150,8 @@ class _Builder:
             message = f"{name!r} is {article(plugin.role)}, not {article(role.role)}"
         elif name in declared.stand_ins:
             message = f"{name!r} is {article(ACCEPTED[declared.stand_ins[name]].role)}, not {article(role.role)}"
+        elif name in BUILTIN and name not in declared.index:
+            message = f"{name!r} is {article(BUILTIN[name].role)}, not {article(role.role)}"
         else:
             message = f"{name!r} is not in plugins"
         known = [known for known, other in declared.plugins.items() if isinstance(other, role)]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from signalbox.pool import Endpoint, Floats, Rows
 from signalbox.scheduling.framework import Cycle, Decision
-from signalbox.scheduling.parameters import Bounds
+from signalbox.scheduling.parameters import Positive
 from signalbox.scheduling.plugin import Parameters, Plugin, ProducerPlugin
 
 ITEM_MB = 2
@@ -21,7 +20,7 @@ ITEM_MB = 2
 class MultimodalCacheParameters(Parameters):
     """Parameters of mm-embeddings-cache-producer."""
 
-    cache_size_in_mb_per_server: Annotated[float, Bounds(above=0)] = Field(default=4096, alias="cacheSizeInMBPerServer")
+    cache_size_in_mb_per_server: Positive = Field(default=4096, alias="cacheSizeInMBPerServer")
     """Size of each server's encoder cache in MiB; an item is taken to need 2."""
 
 

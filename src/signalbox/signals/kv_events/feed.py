@@ -31,8 +31,6 @@ REPLAYS = 8
 COOL_DOWN = 30.0
 """Seconds from one replay of a publisher to its next."""
 
-_TURNS = 8  # of the event loop, in which a socket that can be read is read
-
 _RECONNECT, _SLOWEST = 100, 5000  # milliseconds
 
 
@@ -62,63 +60,66 @@ def numbered(frames: list[bytes]) -> tuple[int, bytes] | None:
 
 async def follow(context: zmq.asyncio.Context, address: str, topics: str, intake: Intake) -> None:
     """Take in what the publisher at ``address`` sends, for ever; connect again where it goes away."""
+    pause = _RECONNECT
+    while True:
+        # libzmq connects again by itself where a connection breaks, but never to a peer that broke its protocol, with a
+        # message over `LARGEST` or by not being a publisher at all: so each connection has a socket of its own.
+        stood = await _one_connection(context, address, topics, intake)
+        pause = _RECONNECT if stood else min(2 * pause, _SLOWEST)
+        await asyncio.sleep(pause / 1000)
+
+
+async def _one_connection(context: zmq.asyncio.Context, address: str, topics: str, intake: Intake) -> bool:
+    """Take in what comes until the connection ends; whether there was one. While nobody listens there, wait."""
     socket = subscriber(context, topics)
-    monitor = socket.get_monitor_socket(zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+    monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
     watching = asyncio.create_task(_watch(monitor, intake))
+    reading = asyncio.create_task(_read(socket, intake))
     try:
         socket.connect(address)
-        while True:
-            message = numbered(await socket.recv_multipart())
-            if not intake.figures.connected and not await _is_connected(intake):
-                continue  # left over from a publisher that is gone
-            if message is None:
-                intake.figures.malformed += 1
-                await asyncio.sleep(0)
-                continue
-            await intake.message(*message)
+        await asyncio.wait((watching, reading), return_when=asyncio.FIRST_COMPLETED)
+        if reading.done():
+            reading.result()
     finally:
-        watching.cancel()
+        for task in (watching, reading):  # before anything is forgotten: what waits to be read is of no use any more
+            task.cancel()
+        await asyncio.gather(watching, reading, return_exceptions=True)
         socket.disable_monitor()
         monitor.close(0)
         socket.close(0)
+    stood, intake.figures.connected = intake.figures.connected, False
+    if stood:
+        log.warning("endpoint %s: KV-cache events come no more; what it caches is forgotten", intake.endpoint.name)
+        intake.disconnected()
+    return stood
 
 
-async def _is_connected(intake: Intake) -> bool:
-    """Whether a message that is here comes of a connection that stands: the monitor was told before the message came,
-    but whoever watches it may not have had their turn."""
-    for _ in range(_TURNS):
-        await asyncio.sleep(0)
-        if intake.figures.connected:
-            return True
-    return False
+async def _read(socket: zmq.asyncio.Socket, intake: Intake) -> None:
+    """Take in messages for ever."""
+    while True:
+        message = numbered(await socket.recv_multipart())
+        if message is None:
+            intake.figures.malformed += 1
+            await asyncio.sleep(0)
+            continue
+        await intake.message(*message)
 
 
 async def _watch(monitor: Any, intake: Intake) -> None:
+    """Note when the connection stands, and return when it has ended."""
     catching_up: asyncio.Task[None] | None = None
     try:
         while True:
-            await _notice(monitor, intake)
-            if intake.figures.connected and (catching_up is None or catching_up.done()):
-                catching_up = asyncio.create_task(intake.connected())
+            event = parse_monitor_message(await monitor.recv_multipart())["event"]
+            if event == zmq.EVENT_DISCONNECTED:
+                return
+            intake.figures.connected = True
+            log.info("endpoint %s: KV-cache events come", intake.endpoint.name)
+            catching_up = asyncio.create_task(intake.connected())
     finally:
         if catching_up is not None:
             catching_up.cancel()
-
-
-async def _notice(monitor: Any, intake: Intake) -> None:
-    while True:
-        event = parse_monitor_message(await monitor.recv_multipart())["event"]
-        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            intake.figures.connected = True
-            log.info("endpoint %s: KV-cache events come", intake.endpoint.name)
-            return
-        elif event == zmq.EVENT_DISCONNECTED:
-            if intake.figures.connected:
-                log.warning("endpoint %s: KV-cache events come no more; what it caches is forgotten",
-                            intake.endpoint.name)  # fmt: skip
-            intake.figures.connected = False
-            intake.disconnected()
-            return
+            await asyncio.gather(catching_up, return_exceptions=True)
 
 
 class Replays:

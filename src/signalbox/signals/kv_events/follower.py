@@ -35,6 +35,8 @@ class _Feed(msgspec.Struct, eq=False):
 
     endpoint: Endpoint
     intake: Intake
+    addresses: tuple[str, str] = ("", "")
+    """Where its publisher and the replays are; empty where publishers come to us."""
     task: asyncio.Task[None] | None = None
     """Its own connection; ``None`` where publishers come to us."""
 
@@ -122,15 +124,17 @@ class EventsFollower:
         gone = []
         for key, feed in list(self._feeds.items()):
             known = present.get(key)
-            if known is None or not known.same_server(feed.endpoint):
+            stays = known is not None and known.same_server(feed.endpoint)
+            if known is None or not stays or addresses_of(tracker, known) != feed.addresses:
                 del self._feeds[key]
-                gone.append(feed)
-        for feed in gone:
+                gone.append((feed, stays))
+        for feed, stays in gone:
             if feed.task is not None:
                 feed.task.cancel()
                 await asyncio.gather(feed.task, return_exceptions=True)
             _add(self._past, feed.intake.figures)
-            tracker.forget(feed.endpoint)
+            if not stays:
+                tracker.forget(feed.endpoint)
         for key, endpoint in present.items():
             if key not in self._feeds:
                 tracker.begin(endpoint)
@@ -142,10 +146,8 @@ class EventsFollower:
         assert replays is not None
         if events.central:
             return _Feed(endpoint, Intake(endpoint, tracker.take_in, tracker.lose))
-        discovery = events.pod_discovery_config
-        address = address_of(endpoint, PORT_LABEL, discovery.socket_port)
+        address, again = addresses = addresses_of(tracker, endpoint)
         intake = Intake(endpoint, tracker.take_in, tracker.lose)
-        again = address_of(endpoint, REPLAY_PORT_LABEL, discovery.replay_socket_port)
         if again:
 
             def missed(start: int) -> AsyncIterator[tuple[int, bytes]]:
@@ -157,7 +159,7 @@ class EventsFollower:
         task = asyncio.create_task(
             follow(context, address, events.topic_filter or "", intake), name=f"KV-cache events of {endpoint.name}"
         )
-        return _Feed(endpoint, intake, task)
+        return _Feed(endpoint, intake, addresses, task)
 
     # -- publishers that come to us -----------------------------------------------------------------------------
 
@@ -211,6 +213,18 @@ def _add(totals: dict[str, int], figures: FeedFigures) -> None:
     for name in FeedFigures.__struct_fields__:
         if name != "connected":
             totals[name] = totals.get(name, 0) + getattr(figures, name)
+
+
+def addresses_of(tracker: PreciseTracker, endpoint: Endpoint) -> tuple[str, str]:
+    """Return where an endpoint's publisher and its replays are; empty where there is none to connect to."""
+    events = tracker.precise.kv_events_config
+    if events.central:
+        return "", ""
+    discovery = events.pod_discovery_config
+    return (
+        address_of(endpoint, PORT_LABEL, discovery.socket_port),
+        address_of(endpoint, REPLAY_PORT_LABEL, discovery.replay_socket_port),
+    )
 
 
 def address_of(endpoint: Endpoint, label: str, port: int) -> str:
