@@ -76,6 +76,10 @@ async def waiting(up: Up) -> int:
     return int(sum(map(float, sizes)))
 
 
+async def _busy(up: Up) -> bool:
+    return sum(await loads(up)) > 0
+
+
 async def wait_for(up: Up, count: int) -> None:
     async def so_many() -> bool:
         return await waiting(up) == count
@@ -184,6 +188,20 @@ async def test_requests_wait_for_the_first_server(tmp_path: Path) -> None:
         await wait_for(up, 5)
         gate.scale(1)
         assert [answer.status for answer in await asyncio.gather(*requests)] == [200] * 5
+
+
+async def test_those_who_wait_outlive_their_only_server(tmp_path: Path) -> None:
+    gate = Gate(tmp_path, replicas=1, most=1)
+    async with running_up(tmp_path / "state", *gate.arguments) as up:
+        await up.pods_are_ready(1)
+        sent = asyncio.create_task(ask(up, LONG))
+        await up.until(lambda: _busy(up))
+        requests = [asyncio.create_task(ask(up)) for _ in range(8)]
+        await wait_for(up, 8)
+        (server,) = up.servers().values()
+        os.kill(server, signal.SIGKILL)
+        assert (await sent).status == 503
+        assert [answer.status for answer in await asyncio.gather(*requests)] == [200] * 8
 
 
 async def test_a_picker_that_is_asked_to_stop_still_gives_those_who_wait_their_turn(tmp_path: Path) -> None:

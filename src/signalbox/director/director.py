@@ -225,6 +225,8 @@ class Director(Turns):
         ticket.charge = ticket.lookup = ticket.course = None
         if ticket.serving is not None and self._recalls.ended(self.rules, ticket, now):
             outcome = "evicted"
+        if ticket.wait is not None:
+            self._line.ended(ticket, status, now)
         if ticket.stage_charges:
             release_stages(self.pool, ticket)
         if ticket.insertions:

@@ -12,6 +12,8 @@ import random
 from signalbox.admission.flow import Flow, FlowQueues, Turn
 from signalbox.director.arrival import Arrival
 from signalbox.director.believed import BelievedColumns
+from signalbox.director.doubts import Doubts
+from signalbox.director.events import Ticket
 from signalbox.director.rules import Rules
 from signalbox.director.wait import CANCELLED, CLOSED, DISPATCHED, EXPIRED, NO_ENDPOINTS, REJECTED, QueueObserver, Wait
 from signalbox.director.waiting import Waiting
@@ -35,6 +37,7 @@ class Line:
         self._called: dict[Waiting, str] = {}
         """Who is out of the queues and has not been told: with what came of the wait."""
         self._believed = BelievedColumns()
+        self._doubts = Doubts(pool)
         self._closed = False
         self.blocked = False
         """Whether, at the last look, the pool was too full for the first of those who wait."""
@@ -75,7 +78,8 @@ class Line:
         ahead = len(self)
         saturation = self.saturation(rules, now, believed=bool(ahead))
         wait = Wait(flow, now, 0 if arrival.body is None else len(arrival.body), saturation, ahead)
-        if len(self._pool.rows) and queues.admits(flow.priority, now, saturation):
+        somebody = len(self._pool.rows) and not self._doubts.everybody(now)
+        if somebody and queues.admits(flow.priority, now, saturation):
             self._dispatched(wait)
             return wait, None
         waiting = Waiting(arrival, request, wait, wanted)
@@ -121,7 +125,7 @@ class Line:
             waiting.wait.outcome = self._called.pop(waiting)
             return waiting
         queues = self._queues
-        if queues is None or not len(queues) or not len(self._pool.rows):
+        if queues is None or not len(queues) or not len(self._pool.rows) or self._doubts.everybody(now):
             return None
         turn = queues.next(now, self.saturation(rules, now, believed=True))
         self.blocked = queues.held_up
@@ -153,7 +157,14 @@ class Line:
         """Return when somebody is to be called at the latest, though nothing happens."""
         if self._called:
             return now
-        return None if self._queues is None else self._queues.deadline()
+        if self._queues is None:
+            return None
+        expiry, trial = self._queues.deadline(), self._doubts.due(now) if len(self._queues) else None
+        return trial if expiry is None else expiry if trial is None else min(expiry, trial)
+
+    def ended(self, ticket: Ticket, status: int | None, now: float) -> None:
+        """A request that was sent has ended: whether its server answered counts for those who wait."""
+        self._doubts.ended(ticket.endpoint.address, status, now)
 
     def _dispatched(self, wait: Wait) -> None:
         wait.outcome = DISPATCHED
