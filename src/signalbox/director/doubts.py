@@ -35,6 +35,8 @@ class Doubts:
         if not self._since:
             return False
         endpoints, scraped_at = self._pool.endpoints, self._pool.columns.scraped_at
+        if len(self._since) < len(endpoints):  # one bad server costs a large pool no walk
+            return False
         still: dict[str, float] = {}
         for endpoint in endpoints:
             since = self._since.get(endpoint.address)

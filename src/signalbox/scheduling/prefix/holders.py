@@ -7,36 +7,19 @@ in different lengths takes some fifty look-ups.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+
+from signalbox.scheduling.prefix.sharded import SHIFT, Sharded
 
 Level = tuple[int, int]
 """``(end, rows)``: up to block ``end`` of a chain, and not behind it, all of ``rows`` hold it."""
 
-# A dictionary that grows moves all its entries at once, 20 ms for a million of them. In 64 parts, chosen by the six
-# highest bits of a hash, no request waits longer than about half a millisecond for that.
-_SHIFT = 58
-_SHARDS = 1 << (64 - _SHIFT)
 
-_KEY_BYTES = 48  # an integer of 64 bits: 36 bytes, in an allocator that counts in steps of 16
+class Holders(Sharded):
+    """Sets of rows by block hash, shared between neighbouring blocks. ``len()`` counts the blocks that anybody
+    holds."""
 
-
-class Holders:
-    """Sets of rows by block hash. ``len()`` counts the blocks that anybody holds."""
-
-    __slots__ = ("_count", "_shards")
-
-    def __init__(self) -> None:
-        self._shards: list[dict[int, int]] = [{} for _ in range(_SHARDS)]
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    @property
-    def memory_bytes(self) -> int:
-        """Estimated size; sets are shared between neighbouring blocks and not counted."""
-        return sum([sys.getsizeof(shard) for shard in self._shards]) + self._count * _KEY_BYTES
+    __slots__ = ()
 
     def levels(self, chain: Sequence[int], start: int = 0) -> list[Level]:
         """Return the sets of rows along ``chain`` from block ``start`` on, each with where it ends; no empty ones."""
@@ -47,9 +30,9 @@ class Holders:
             return found
         low = start
         digest = chain[low]
-        rows = shards[digest >> _SHIFT].get(digest, 0)
+        rows = shards[digest >> SHIFT].get(digest, 0)
         digest = chain[last]
-        pending = [(last, shards[digest >> _SHIFT].get(digest, 0))]
+        pending = [(last, shards[digest >> SHIFT].get(digest, 0))]
         while rows and pending:
             high, rows_there = pending[-1]
             if rows_there == rows:
@@ -61,7 +44,7 @@ class Holders:
             else:
                 middle = (low + high) >> 1
                 digest = chain[middle]
-                pending.append((middle, shards[digest >> _SHIFT].get(digest, 0)))
+                pending.append((middle, shards[digest >> SHIFT].get(digest, 0)))
         if rows:
             found.append((last + 1, rows))
         return found
@@ -71,22 +54,22 @@ class Holders:
         shards = self._shards
         digest = chain[start]
         # What is new to one row is most often new to all; and nobody holds the rest who does not hold its beginning.
-        known = self.levels(chain, start) if shards[digest >> _SHIFT].get(digest) else []
+        known = self.levels(chain, start) if shards[digest >> SHIFT].get(digest) else []
         for end, rows in known:
             rows |= bit  # one integer for the whole run: large sets are stored once
             for digest in chain[start:end]:
-                shards[digest >> _SHIFT][digest] = rows
+                shards[digest >> SHIFT][digest] = rows
             start = end
         self._count += len(chain) - start
         for digest in chain[start:] if start else chain:
-            shards[digest >> _SHIFT][digest] = bit
+            shards[digest >> SHIFT][digest] = bit
 
     def drop(self, blocks: Sequence[int], bit: int) -> None:
         """Take the row of ``bit`` out of all of ``blocks``; forget blocks that nobody holds any more."""
         shards = self._shards
         before, after = 0, 0
         for digest in blocks:
-            shard = shards[digest >> _SHIFT]
+            shard = shards[digest >> SHIFT]
             rows = shard.get(digest, 0)
             if rows != before:
                 before, after = rows, rows & ~bit
