@@ -103,6 +103,31 @@ def test_short_answers_are_kept_from_stalls_that_long_ones_bear(world: Any) -> N
         assert best(scorer, state.cycle(prompt_tokens=4000), state) == expected
 
 
+def test_prompts_that_were_just_sent_keep_the_next_one_away_even_when_they_are_computed(world: Any) -> None:
+    """Nothing is queued or in flight any more: who got the last one is the busier of two equals for a while."""
+    state = world(2)
+    scorer = LeastCostScorer()
+    cycle = state.cycle(prompt_tokens=4000)
+    scorer.score(cycle, state.rows)
+    scorer.routed(cycle, Decision((0,), ()))
+    assert best(scorer, cycle, state) == 1
+    scorer.moved(cycle, Decision((0,), ()), 1)
+    assert best(scorer, cycle, state) == 0
+    later = state.cycle(prompt_tokens=4000, now=60.0)
+    assert scorer.score(later, state.rows).tolist() == [1.0, 1.0]
+
+
+def test_a_request_avoids_the_endpoint_where_its_own_answer_would_crawl(world: Any) -> None:
+    """Its prompt is cached everywhere: nobody is stalled, and nothing is queued."""
+    state = world(2, inflight=[40, 4], decoding=[40, 4])
+    scorer = LeastCostScorer(LeastCostParameters(decode_weight=0.0))
+    cycle = state.cycle(prefix=state.prefix([125, 125], total=125), prompt_tokens=2000)
+    scorer.score(cycle, state.rows)
+    for row in (0, 1):
+        ended(scorer, state, row, token_seconds=0.03)
+    assert best(scorer, cycle, state) == 1
+
+
 def test_an_answer_that_broke_off_says_nothing_about_pace(world: Any) -> None:
     state = world(2, inflight=[10, 10])
     scorer = LeastCostScorer()

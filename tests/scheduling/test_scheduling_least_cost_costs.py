@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.pool import Floats
-from signalbox.scheduling.least_cost import Outlook, Weights, room, seconds, stall
-from signalbox.scheduling.least_cost.costs import KV_READ_TOKENS, SEQUENCE_TOKENS
+from signalbox.scheduling.least_cost import Outlook, Weights, room, seconds, slowness, stall
+from signalbox.scheduling.least_cost.costs import KV_READ_TOKENS, OWN_PACE, SEQUENCE_TOKENS
 
 WEIGHTS = Weights(later=0.0, decode=0.0, crowding=1.0)
 
@@ -26,6 +26,7 @@ def outlook(**columns: Any) -> Outlook:
         "context": [0.0, 0.0],
         "seconds_per_token": [1e-4, 1e-4],
         "stall": [0.0, 0.0],
+        "slowness": [0.0, 0.0],
     }
     arrays = {name: np.array(columns.get(name, values), float) for name, values in usual.items()}
     return Outlook(**arrays, answer_tokens=100.0)
@@ -44,6 +45,12 @@ def test_a_stall_counts_for_every_request_there() -> None:
     crowded = outlook(requests=[10, 2], stall=[0.05, 0.05])
     assert seconds(crowded, WEIGHTS) == pytest.approx([0.1 + 0.5, 0.1 + 0.1])
     assert seconds(crowded, Weights(later=0.0, decode=0.0, crowding=3.0)) == pytest.approx([0.1 + 1.5, 0.1 + 0.3])
+
+
+def test_the_answers_own_pace_counts_as_one_at_the_target_would_by_its_square() -> None:
+    assert slowness(np.array([0.05, 0.1, 0.0]), 0.05) == pytest.approx([1.0, 4.0, 0.0])
+    found = seconds(outlook(slowness=[1.0, 4.0]), Weights(later=0.0, decode=0.0, crowding=2.0))
+    assert found == pytest.approx([0.1 + 2.0 * OWN_PACE, 0.1 + 8.0 * OWN_PACE])
 
 
 def test_a_prefill_counts_again_for_those_to_come_and_what_is_ahead_does_not() -> None:
@@ -98,7 +105,8 @@ def test_what_fits_the_cache_waits_for_nothing_and_what_does_not_waits_for_other
 def test_more_of_anything_never_costs_less(rows: list[tuple[float, ...]], name: str, more: float) -> None:
     columns = dict(zip(("uncached", "ahead", "requests", "context"), np.array(rows).T, strict=True))
     speed = np.full(len(rows), 1e-4)
-    before = Outlook(**columns, seconds_per_token=speed, stall=np.full(len(rows), 0.1), answer_tokens=100.0)
+    told = {"stall": np.full(len(rows), 0.1), "slowness": np.full(len(rows), 0.2)}
+    before = Outlook(**columns, **told, seconds_per_token=speed, answer_tokens=100.0)
     after = msgspec.structs.replace(before, **{name: getattr(before, name) + more})
     weights = Weights(later=0.5, decode=0.3, crowding=1.5)
     assert (seconds(after, weights) >= seconds(before, weights)).all()

@@ -103,6 +103,10 @@ def wait(state: Any, slots: Slots, target: str = "a") -> list[float]:
     return found
 
 
+HALF_FULL = 4.0 / 4  # the price of one of two slots, where requests stay for 4 s
+FULL = 4.0
+
+
 def test_only_names_that_servers_show_as_adapters_are_adapters(world: Any) -> None:
     state, slots = with_adapters(world), Slots()
     assert slots.is_adapter(state.columns, "a")
@@ -112,7 +116,19 @@ def test_only_names_that_servers_show_as_adapters_are_adapters(world: Any) -> No
 
 
 def test_an_adapter_is_free_where_it_runs_loaded_elsewhere_and_waits_where_slots_are_taken(world: Any) -> None:
-    assert wait(with_adapters(world, inflight=[1, 2, 0]), Slots()) == pytest.approx([0.0, 0.1 + 4.0, 0.1])
+    assert wait(with_adapters(world, inflight=[1, 2, 0]), Slots()) == pytest.approx(
+        [0.0, 0.1 + 4.0 + FULL, 0.1 + HALF_FULL]
+    )
+
+
+def test_a_slot_costs_more_the_fewer_are_left_and_nothing_where_there_is_no_limit(world: Any) -> None:
+    state = world(3, lora_max=[8, 8, 0], inflight=[1, 6, 1])
+    state.columns.set_adapters(0, frozenset({"b"}))
+    state.columns.set_adapters(1, frozenset("bcdefg"))
+    one, six, unlimited = wait(state, Slots())
+    assert one == pytest.approx(0.1 + 4.0 * (2 / 8) ** 2)
+    assert six == pytest.approx(0.1 + 4.0 * (7 / 8) ** 2)
+    assert unlimited == pytest.approx(0.1)
 
 
 def test_requests_on_the_way_count_before_a_server_shows_them(world: Any) -> None:
@@ -121,12 +137,12 @@ def test_requests_on_the_way_count_before_a_server_shows_them(world: Any) -> Non
         assert slots.is_adapter(state.columns, target)
         slots.routed(target, 2)
     assert slots.is_adapter(state.columns, "a")
-    assert wait(state, slots)[2] == pytest.approx(0.1 + 4.0)
+    assert wait(state, slots)[2] == pytest.approx(0.1 + 4.0 + FULL)
     slots.routed("a", 2)
     assert wait(state, slots)[2] == 0.0
     for target in ("a", "b", "c"):
         slots.finished(target, 2)
-    assert wait(state, slots)[2] == pytest.approx(0.1)
+    assert wait(state, slots)[2] == pytest.approx(0.1 + HALF_FULL)
     slots.finished("a", 2)  # nothing left to end
 
 
@@ -137,7 +153,7 @@ def test_a_request_that_ended_elsewhere_is_not_believed_for_ever(world: Any) -> 
     slots.finished("a", 0)  # a fallback served it
     assert wait(state, slots)[2] == 0.0
     state.columns.inflight[2] = 0
-    assert wait(state, slots)[2] == pytest.approx(0.1)
+    assert wait(state, slots)[2] == pytest.approx(0.1 + HALF_FULL)
 
 
 def test_what_was_on_the_way_to_an_endpoint_that_left_is_forgotten(world: Any) -> None:
@@ -145,7 +161,7 @@ def test_what_was_on_the_way_to_an_endpoint_that_left_is_forgotten(world: Any) -
     assert slots.is_adapter(state.columns, "a")
     slots.routed("a", 2)
     slots.forget(2)
-    assert wait(state, slots)[2] == pytest.approx(0.1)
+    assert wait(state, slots)[2] == pytest.approx(0.1 + HALF_FULL)
 
 
 def test_short_answers_among_long_ones_show_in_the_shortness_and_hardly_in_the_mean() -> None:

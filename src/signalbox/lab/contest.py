@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--policy", action="append", help="one of them, or least-cost:laterWeight=0 and the like; all if not given"
     )
     parser.add_argument("--ablation", action="store_true", help="least-cost with one term less at a time, no peers")
-    parser.add_argument("--variant", type=int, action="append", choices=range(VARIANTS), help="0 to 5; 4 if not given")
+    parser.add_argument("--variant", type=int, action="append", choices=range(VARIANTS), help="0 to 9; 8 if not given")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--json", type=Path, help="a file to write all results to, after each scenario")
     options = parser.parse_args(arguments)
@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for results in contest(
         options.traces,
         options.scenario or list(known),
-        options.variant or [4],
+        options.variant or [8],
         options.policy or list(ABLATION if options.ablation else POLICIES),
         options.workers,
     ):

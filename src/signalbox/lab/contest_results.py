@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 OURS = "least-cost"
+OURS_PRECISE = "least-cost-precise"
+"""The same policy, which knows besides what the engines' caches hold."""
 OUT_OF_CONTEST = "oracle"
 
 
@@ -87,7 +89,7 @@ def matches(results: Sequence[Cell], ours: str = OURS) -> list[Match]:
     found = []
     for cell in results:
         own = of(cell, ours)
-        peers = [one for one in cell if one.policy not in (ours, OUT_OF_CONTEST)]
+        peers = [one for one in cell if one.policy not in (OURS, OURS_PRECISE, ours, OUT_OF_CONTEST)]
         if own is not None and peers:
             fastest = max(peers, key=lambda one: one.rate)
             soonest = min(peers, key=lambda one: one.ttft_p90)

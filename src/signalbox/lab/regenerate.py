@@ -39,7 +39,7 @@ TRACES = {
 }
 """Each trace of the page: its file, the engine of its 8 servers, and the speeds of its ladder."""
 
-SHOWN_VARIANTS = (4, 5)
+SHOWN_VARIANTS = (8, 9)
 """The variants of the contest's scenarios that the page shows."""
 
 WEIGHTED = """\

@@ -38,5 +38,10 @@ ABLATION = {
 """`least-cost` without one of its terms at a time: what to call each."""
 
 LEAST_COST = configured(LEAST_COST_CONFIGURATION, "least-cost")
+LEAST_COST_PRECISE = configured(
+    LEAST_COST_CONFIGURATION.replace("plugins:\n", "plugins:\n  - type: precise-prefix-cache-producer\n", 1),
+    "least-cost-precise",
+)
+"""The same, told by the engines what they hold, as the peers that look at caches are."""
 OUR_DEFAULT = configured("", "default")
 """What an empty configuration means: queue 2, KV cache 2, prefix 3, over our own signals."""

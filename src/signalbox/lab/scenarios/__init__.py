@@ -14,8 +14,12 @@ MOONCAKE = "mooncake_conversation.jsonl.gz"
 CONVERSATION = "azure_llm_2023_conv.csv.gz"
 CODE = "azure_llm_2023_code.csv.gz"
 
-VARIANTS = 6
-_BEGINS = {MOONCAKE: (10, 30, 45, 20, 38, 52), CONVERSATION: (5, 25, 40, 15, 33, 50), CODE: (3, 20, 35, 12, 44, 27)}
+VARIANTS = 10
+_BEGINS = {
+    MOONCAKE: (10, 30, 45, 20, 38, 52, 3, 24, 15, 33),
+    CONVERSATION: (5, 25, 40, 15, 33, 50, 10.5, 45.5, 0, 20),
+    CODE: (3, 20, 35, 12, 44, 27, 0, 40, 8, 30),
+}
 """Minute at which each variant's window begins."""
 _PREFIXES = (
     (60, 0.0, 6144),
@@ -24,9 +28,24 @@ _PREFIXES = (
     (300, 0.7, 4096),
     (100, 0.3, 5120),
     (200, 1.0, 8192),
+    (80, 0.6, 7168),
+    (400, 0.9, 5120),
+    (120, 0.2, 6144),
+    (50, 0.8, 4096),
 )
 """Each variant's number of shared prefixes, how unevenly they are asked for (Zipf), and their tokens."""
-_ADAPTERS = ((32, 1.0), (64, 0.8), (24, 1.2), (48, 1.0), (40, 0.9), (28, 1.0))
+_ADAPTERS = (
+    (32, 1.0),
+    (64, 0.8),
+    (24, 1.2),
+    (48, 1.0),
+    (40, 0.9),
+    (28, 1.0),
+    (36, 1.1),
+    (56, 0.9),
+    (44, 1.0),
+    (30, 0.8),
+)
 """Each variant's number of adapters and the exponent of their popularity (Zipf)."""
 
 

@@ -2,8 +2,10 @@
 docs/least-cost.md; `signalbox.scheduling.scorers.least_cost` makes a scorer of it."""
 
 from signalbox.scheduling.least_cost.answers import Answers
-from signalbox.scheduling.least_cost.costs import Outlook, Weights, room, seconds, stall
+from signalbox.scheduling.least_cost.costs import Outlook, Weights, room, seconds, slowness, stall
 from signalbox.scheduling.least_cost.few import AnswersFew, room_few, seconds_few
+from signalbox.scheduling.least_cost.paces import Paces
+from signalbox.scheduling.least_cost.sent import Sent
 from signalbox.scheduling.least_cost.slots import Slots
 from signalbox.scheduling.least_cost.speeds import Speeds
 from signalbox.scheduling.least_cost.strangers import Strangers
@@ -12,6 +14,8 @@ __all__ = [
     "Answers",
     "AnswersFew",
     "Outlook",
+    "Paces",
+    "Sent",
     "Slots",
     "Speeds",
     "Strangers",
@@ -20,5 +24,6 @@ __all__ = [
     "room_few",
     "seconds",
     "seconds_few",
+    "slowness",
     "stall",
 ]

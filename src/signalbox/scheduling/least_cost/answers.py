@@ -18,6 +18,14 @@ GAIN = 0.1
 it the first answer's, one that came fast by chance would draw every prompt until the next few have ended."""
 
 
+WINDOW = 0.12
+"""Of the time a request takes on average: how long a prompt counts as sent lately. Longer ones say less about what an
+answer that begins now will meet."""
+
+LEAST_WINDOW = 0.4
+"""Seconds. Where answers are short, in less a server gets one prompt or none, which says nothing."""
+
+
 class Answers:
     """Averages over answers that have ended, older ones forgotten. A row without any has the pool's."""
 
@@ -43,23 +51,30 @@ class Answers:
         """Return for all rows up to ``size`` the seconds per output token. Another array after each change."""
         return self._pace.column(size)
 
-    def ended(self, row: int, tokens: float | None, first_token: float | None, seconds: float) -> None:
-        """An answer of ``tokens`` ended ``seconds`` after its choice; ``None`` for what is not known.
+    def window(self) -> tuple[float, float]:
+        """Return the seconds for which a prompt counts as sent lately, and one over the tokens that an answer gets in
+        them."""
+        seconds = max(self.hold_seconds * WINDOW, LEAST_WINDOW)
+        return seconds, max(self.hold_seconds, LEAST_WINDOW) / (seconds * max(self.tokens, 1.0))
+
+    def ended(self, row: int, tokens: float | None, first_token: float | None, seconds: float) -> float | None:
+        """An answer of ``tokens`` ended ``seconds`` after its choice; ``None`` for what is not known. Return its pace.
 
         The time to its first token is not part of the pace. Where it is not known neither is the pace.
         """
         self.hold_seconds += POOL_GAIN * (seconds - self.hold_seconds)
         self._hold.take(row, seconds, self.hold_seconds)
         if tokens is None:
-            return
+            return None
         self.tokens += POOL_GAIN * (tokens - self.tokens)
         self.shortness += POOL_GAIN * (1.0 / max(tokens, 1.0) - self.shortness)
         if first_token is None or tokens < 2:
-            return
+            return None
         pace = max(seconds - first_token, 0.0) / (tokens - 1)
         self._paced += 1
         self.token_seconds += max(POOL_GAIN, 1.0 / self._paced) * (pace - self.token_seconds)
         self._pace.take(row, pace, self.token_seconds)
+        return pace
 
     def forget(self, row: int) -> None:
         """The endpoint has left."""

@@ -17,6 +17,10 @@ SEQUENCE_TOKENS = 0.8
 takes 33 us."""
 
 
+OWN_PACE = 0.5
+"""What the pace of this request's answer counts, against what it is to each of the others."""
+
+
 class Weights(msgspec.Struct, frozen=True):
     """What the terms count, against a second of this request's own wait for its first token."""
 
@@ -43,6 +47,8 @@ class Outlook(msgspec.Struct, frozen=True):
     """Time to prefill one."""
     stall: Floats
     """What it costs one of these requests to wait for this one's prefill, in seconds: see `stall`."""
+    slowness: Floats
+    """The square of the pace at which this request's answer is expected, over the target's."""
     answer_tokens: float
     """Expected length of the answer."""
 
@@ -66,16 +72,24 @@ def stall(delay: Floats, token_seconds: Floats, target_seconds: float, tokens: f
     return cost
 
 
+def slowness(token_seconds: Floats, target_seconds: float) -> Floats:
+    """Return what an answer at this pace costs: the square of its seconds per token, over the target's."""
+    cost = token_seconds / target_seconds
+    cost *= cost
+    return cost
+
+
 def seconds(outlook: Outlook, weights: Weights) -> Floats:
     """Return the cost of each endpoint: with s for `Outlook.seconds_per_token`, ::
 
         s * (ahead + (1 + later) * uncached
              + decode * answer_tokens * (context / KV_READ_TOKENS + requests * SEQUENCE_TOKENS))
-        + crowding * requests * stall
+        + crowding * (requests * stall + OWN_PACE * slowness)
 
     The wait; this request's own prefill, counted for itself and for those to come, who have the server for so much
-    less; this request's answer, every token of which takes the longer the more neighbours it has; and what it is to
-    each of the neighbours, for chunks of a prompt share their steps with answers in progress.
+    less; this request's answer, every token of which takes the longer the more neighbours it has; what it is to
+    each of the neighbours, for chunks of a prompt share their steps with answers in progress; and what its own pace
+    will be.
     """
     per_step = weights.decode * outlook.answer_tokens
     cost = outlook.uncached * (1.0 + weights.later)
@@ -83,7 +97,7 @@ def seconds(outlook: Outlook, weights: Weights) -> Floats:
     cost += outlook.context * (per_step / KV_READ_TOKENS)
     cost += outlook.requests * (per_step * SEQUENCE_TOKENS)
     cost *= outlook.seconds_per_token
-    cost += outlook.stall * outlook.requests * weights.crowding
+    cost += (outlook.stall * outlook.requests + outlook.slowness * OWN_PACE) * weights.crowding
     return cost
 
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
-from signalbox.scheduling.least_cost.costs import KV_READ_TOKENS, SEQUENCE_TOKENS, Weights
+from signalbox.scheduling.least_cost.costs import KV_READ_TOKENS, OWN_PACE, SEQUENCE_TOKENS, Weights
 
 Numbers = Sequence[float]
 
 
-class AnswersFew(msgspec.Struct, frozen=True):
-    """What `stall` is told of answers."""
+class AnswersFew:
+    """What `stall` and `slowness` are told of answers."""
 
-    paces: Numbers
-    """Seconds per output token on each endpoint."""
-    target_seconds: float
-    tokens: float
-    shortness: float
+    def __init__(self, paces: Numbers, target_seconds: float, tokens: float, shortness: float) -> None:
+        self.paces = paces
+        """Seconds per output token on each endpoint."""
+        self.target_seconds = target_seconds
+        self.tokens = tokens
+        self.shortness = shortness
 
 
 def seconds_few(
@@ -31,12 +30,13 @@ def seconds_few(
     speeds: Numbers,
     answers: AnswersFew,
 ) -> list[float]:
-    """Return `seconds` of an `Outlook` of these, with its `stall`."""
+    """Return `seconds` of an `Outlook` of these, with its `stall` and `slowness`."""
     own = 1.0 + weights.later
     per_step = weights.decode * answers.tokens
     per_context, per_request = per_step / KV_READ_TOKENS, per_step * SEQUENCE_TOKENS
     tokens = max(answers.tokens, 1.0)
-    scale = 1.0 / (tokens * answers.target_seconds * answers.target_seconds)
+    target = answers.target_seconds
+    scale = 1.0 / (tokens * target * target)
     shortness, crowding = answers.shortness, weights.crowding
     costs = []
     for new, before, count, held, speed, pace in zip(
@@ -44,7 +44,13 @@ def seconds_few(
     ):
         delay = speed * new
         stall = (delay * shortness + 2.0 * pace) * delay * scale
-        costs.append((new * own + before + held * per_context + count * per_request) * speed + stall * count * crowding)
+        slowness = pace / target
+        slowness *= slowness
+        slowness *= OWN_PACE
+        costs.append(
+            (new * own + before + held * per_context + count * per_request) * speed
+            + (stall * count + slowness) * crowding
+        )
     return costs
 
 

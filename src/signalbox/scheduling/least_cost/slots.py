@@ -33,6 +33,10 @@ class Slots:
         0 where it is in the batch. ``load_seconds`` where it is not in memory. Where all slots (``lora_max``) are taken
         by other adapters, one of them must fall idle first: its requests stay for ``hold`` seconds, and the more of
         them there are for each adapter, the longer that takes.
+
+        And a slot that it takes is another adapter's no longer, for ``hold`` seconds at least; the fewer are left the
+        likelier somebody wants it. That counts as the square of the share that is taken then. Without that price,
+        adapters asked for by many spread over all servers, and those asked for by few find no slot anywhere.
         """
         self._fit(columns.size)
         seconds = np.full(len(rows), load_seconds)
@@ -46,6 +50,10 @@ class Slots:
         full = (active >= slots) & (slots > 0)
         if full.any():
             seconds += full * hold * np.maximum(requests / np.maximum(active, 1.0), 1.0)
+        limited = slots > 0
+        if limited.any():
+            taken = np.minimum((active + 1.0) / np.maximum(slots, 1.0), 1.0)
+            seconds += limited * hold * (taken * taken)
         reported = columns.adapters.get(target)
         if reported is not None:
             seconds[reported[rows]] = 0.0
@@ -73,8 +81,12 @@ class Slots:
                 continue
             wait = 0.0 if loaded and loaded[row] else load_seconds
             busy = max(active[row], min(ours[row], requests))
-            if busy >= slots[row] > 0:
+            limit = slots[row]
+            if busy >= limit > 0:
                 wait += stay * max(requests / max(busy, 1.0), 1.0)
+            if limit > 0:
+                taken = min((busy + 1.0) / limit, 1.0)
+                wait += stay * (taken * taken)
             waits.append(wait)
         return waits
 

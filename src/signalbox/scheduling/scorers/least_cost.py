@@ -10,6 +10,8 @@ from signalbox.scheduling.least_cost import (
     Answers,
     AnswersFew,
     Outlook,
+    Paces,
+    Sent,
     Slots,
     Speeds,
     Strangers,
@@ -18,6 +20,7 @@ from signalbox.scheduling.least_cost import (
     room_few,
     seconds,
     seconds_few,
+    slowness,
     stall,
 )
 from signalbox.scheduling.observation import Finished, FirstToken
@@ -49,11 +52,11 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
 
     Formula: ``least / cost`` of the costs in seconds, 1 within 1 % and 1 ms of the least. A cost sums: prompt tokens
     queued there and this prompt's uncached ones over the prefill speed; the latter again laterWeight times for
-    requests to come; crowdingWeight times, for each request there, what this prompt adds to
-    the square of the time per output token over tokenTargetMs; decodeWeight times what its neighbours add to its
-    answer; the wait for KV cache where it does not fit; the wait for an adapter's weights or slot. Speeds and answers
-    are learned from streamed answers, for each endpoint, and kept on a reload. Without metrics it goes by what is in
-    flight. Source: none, see docs/least-cost.md.
+    requests to come; crowdingWeight times the square of the time per output token over tokenTargetMs: what this prompt
+    adds to it for each request there, and half of it for this one's answer; decodeWeight times what its neighbours add
+    to its answer; the wait for KV cache where it does not fit; the wait for an adapter's weights or slot, and a price
+    for the slot it takes. Speeds and answers are learned from streamed answers, for each endpoint, and kept on a
+    reload. Without metrics it goes by what is in flight. Source: none, see docs/least-cost.md.
     """
 
     type = "least-cost-scorer"
@@ -67,6 +70,8 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
         )
         self._speeds = Speeds()
         self._answers = Answers()
+        self._paces = Paces()
+        self._sent = Sent()
         self._slots = Slots()
         self._strangers = Strangers()
         self._prompt = 1024.0  # mean of what prompts left to compute, in tokens
@@ -115,21 +120,20 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
             capacity = columns.block_size[rows] * columns.kv_blocks[rows]
             context = np.maximum(context, columns.kv_usage[rows] * capacity)
         speeds = self._speeds.column(size)[rows]
+        window, share = answers.window()
+        sent = self._sent.column(size, cycle.now, window)[rows] * share
+        paces = self._paces.expected(rows, speeds, requests, context, sent, answers.pace(size)[rows])
+        target = self.parameters.token_target_ms / 1000.0
         return Outlook(
             uncached,
             ahead,
             requests,
             context,
             speeds,
-            self.stall(speeds * uncached, rows, size),
+            stall(speeds * uncached, paces, target, max(answers.tokens, 1.0), answers.shortness),
+            slowness(paces, target),
             answers.tokens,
         )
-
-    def stall(self, delay: Floats, rows: Rows, size: int) -> Floats:
-        """Return what ``delay`` seconds cost an answer in progress on each of ``rows``."""
-        answers = self._answers
-        target = self.parameters.token_target_ms / 1000.0
-        return stall(delay, answers.pace(size)[rows], target, max(answers.tokens, 1.0), answers.shortness)
 
     def adapter_wait(self, cycle: Cycle, rows: Rows) -> Floats:
         """Return the seconds until the adapter that is asked for has a slot and its weights on each of ``rows``."""
@@ -158,9 +162,12 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
                 context = [own if own > whole else whole for own, whole in zip(context, used, strict=True)]
             else:
                 context = few.floored(context)
-        target = self.parameters.token_target_ms / 1000.0
-        told = AnswersFew(few.entries(answers.pace(size), rows), target, answers.tokens, answers.shortness)
         speeds = few.entries(self._speeds.column(size), rows)
+        window, share = answers.window()
+        sent = [tokens * share for tokens in few.entries(self._sent.column(size, cycle.now, window), rows)]
+        measured = few.entries(answers.pace(size), rows)
+        paces = self._paces.expected_few(rows, speeds, requests, context, sent, measured)
+        told = AnswersFew(paces, self.parameters.token_target_ms / 1000.0, answers.tokens, answers.shortness)
         costs = seconds_few(self._weights, uncached, ahead, requests, context, speeds, told)
         if columns.report.tells_capacity:
             tokens, per_token = cycle.prompt_tokens + answers.tokens, few.entries(columns.kv_per_token, rows)
@@ -175,13 +182,18 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
         return costs
 
     def routed(self, cycle: Cycle, decision: Decision) -> None:
-        """Count the request among those of its adapter."""
-        self._slots.routed(cycle.target, decision.rows[0])
+        """Count the request among those of its adapter, and its prompt among those sent lately."""
+        row = decision.rows[0]
+        self._slots.routed(cycle.target, row)
+        self._sent.add(row, _uncached(cycle, row))
 
     def moved(self, cycle: Cycle, decision: Decision, row: int) -> None:
         """Count the request where it is."""
-        self._slots.finished(cycle.target, decision.rows[0])
+        first = decision.rows[0]
+        self._slots.finished(cycle.target, first)
         self._slots.routed(cycle.target, row)
+        self._sent.add(first, -_uncached(cycle, first))
+        self._sent.add(row, _uncached(cycle, row))
 
     def first_token(self, observation: FirstToken) -> None:
         """Learn the endpoint's speed."""
@@ -194,16 +206,27 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
         row = observation.endpoint.row
         self._slots.finished(observation.target, row)
         if observation.complete:
-            self._answers.ended(row, observation.output_tokens, observation.first_token_seconds, observation.seconds)
+            pace = self._answers.ended(
+                row, observation.output_tokens, observation.first_token_seconds, observation.seconds
+            )
+            if pace is not None:
+                self._paces.learn(row, pace, float(self._speeds.column(row + 1)[row]))
 
     def left(self, endpoint: Endpoint) -> None:
         """Forget what the endpoint was like."""
         self._speeds.forget(endpoint.row)
         self._answers.forget(endpoint.row)
         self._slots.forget(endpoint.row)
+        self._sent.forget(endpoint.row)
 
     def adopt(self, previous: Plugin[LeastCostParameters]) -> None:
         """Keep everything learned."""
         assert isinstance(previous, LeastCostScorer)
         self._speeds, self._answers, self._slots = previous._speeds, previous._answers, previous._slots
+        self._paces, self._sent = previous._paces, previous._sent
         self._prompt = previous._prompt
+
+
+def _uncached(cycle: Cycle, row: int) -> float:
+    """Return the prompt tokens that are left to compute there."""
+    return float(cycle.prompt_tokens) if cycle.prefix is None else cycle.prefix.uncached_tokens_few([row])[0]
