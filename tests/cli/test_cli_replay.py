@@ -201,6 +201,51 @@ def test_what_is_done_is_shown_even_where_it_cannot_be_written(trace: Path, tmp_
     assert f"signalbox replay: --out {out}/replay.json: Is a directory" in result.stderr
 
 
+def _process(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "signalbox", "replay", *map(str, arguments), "--workers", "1"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_output_that_cannot_be_written_is_one_line_and_the_files_are_there(trace: Path, tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            _process(trace, "--pool", 1, "--out", tmp_path), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (ended.returncode, ended.stderr) == (2, "signalbox replay: standard output: No space left on device\n")
+    assert json.loads((tmp_path / "replay.json").read_text())["whole"]
+    assert (tmp_path / "report.html").read_text().endswith("</html>\n")
+
+
+def test_a_reader_that_leaves_ends_it_quietly_and_the_files_are_there(trace: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        _process(trace, "--pool", 1, "--out", tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr as errors:
+        assert errors.read() == ""
+    assert process.wait() == 1
+    assert (tmp_path / "report.html").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("name", ["replay.json", "requests.csv", "report.html"])
+def test_a_file_on_a_full_disk_is_named(trace: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).symlink_to("/dev/full")
+    result = replay(trace, "--pool", 1, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "TTFT s p90" in result.stdout
+    assert result.stderr == f"signalbox replay: --out {tmp_path / name}: No space left on device\n"
+
+
+def test_requests_that_share_a_moment_are_counted_of_what_is_replayed(tmp_path: Path) -> None:
+    path = tmp_path / "steps.jsonl"
+    lines = [f'{{"timestamp": {3000 * (n // 4)}, "input_length": 9, "output_length": 2}}\n' for n in range(40)]
+    path.write_text("".join(lines))
+    assert "note: 10 requests share a moment" in replay(path, "--pool", 1, "--limit", 10).stdout
+
+
 def test_requests_of_one_moment_are_spread_unless_they_are_wanted_as_recorded(tmp_path: Path) -> None:
     path = tmp_path / "steps.jsonl"
     lines = [f'{{"timestamp": {3000 * (n // 4)}, "input_length": 9, "output_length": 2}}\n' for n in range(40)]

@@ -39,7 +39,9 @@ tails = st.builds(
 )
 sizes = st.sampled_from([0, 1, 100, 127, 128, 200, 16_383, 16_384, 2_100_000])
 bodies = st.builds(lambda size, end: ext_proc.HttpBody(body=bytes(size), end_of_stream=end), sizes, st.booleans())
-names = st.sampled_from([name.decode() for name in READ_IN_REQUESTS | READ_IN_ANSWERS]) | st.text(max_size=200)
+names = st.sampled_from([name.decode() for name in READ_IN_REQUESTS.names | READ_IN_ANSWERS.names]) | st.text(
+    max_size=200
+)
 values = st.binary(max_size=20) | st.integers(100, 300).map(bytes)
 header_maps = st.lists(
     st.tuples(names, values).map(lambda pair: base_pb2.HeaderValue(key=pair[0], raw_value=pair[1])), max_size=12
@@ -92,7 +94,7 @@ def test_headers_are_found(
     expected = values_of(head, wanted)
     assert last == head.end_of_stream
     assert read_tail(data[end:]) == tail_of(tail)
-    if len(expected) < len(READ_IN_REQUESTS):
+    if len(expected) < len(READ_IN_REQUESTS.names):
         ascii_only = {name: value for name, value in expected.items() if name.isascii()}
         assert {name: value for name, value in values.items() if name.isascii()} == ascii_only
 
@@ -133,7 +135,7 @@ def test_of_damaged_headers_what_is_found_is_what_protobuf_sees(
     read = message.request_headers if kind == REQUEST_HEADERS else message.response_headers
     assert found[2] == read.end_of_stream
     expected = values_of(read, READ_IN_REQUESTS)
-    if len(expected) < len(READ_IN_REQUESTS):
+    if len(expected) < len(READ_IN_REQUESTS.names):
         assert found[0] == expected
 
 
@@ -183,3 +185,13 @@ def test_a_tail_tells_modes_subset_and_who_served() -> None:
     assert read_tail(message.SerializeToString()) == expected
     spaces["envoy.lb"].update({"padding": "x" * 2000})  # too long to be remembered
     assert read_tail(message.SerializeToString()) == expected
+
+
+@given(st.sampled_from(sorted(READ_IN_REQUESTS.names)), st.data())
+def test_a_wanted_header_is_found_whatever_its_letters_cases(name: bytes, data: st.DataObject) -> None:
+    key = "".join(data.draw(st.sampled_from((letter.lower(), letter.upper()))) for letter in name.decode())
+    unwanted = base_pb2.HeaderValue(key=f"{key}{'-' * 32}", raw_value=b"no")  # alike in what is looked at first
+    wanted = base_pb2.HeaderValue(key=key, raw_value=b"yes")
+    head = ext_proc.HttpHeaders(headers=base_pb2.HeaderMap(headers=[unwanted, wanted]))
+    message = ext_proc.ProcessingRequest(request_headers=head).SerializeToString()
+    assert find_headers(message, READ_IN_REQUESTS) == ({name: b"yes"}, len(message), False)

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from signalbox.director.events import Completion, Observer, Ticket
 from signalbox.observability import PickerMetrics, ServerLoad, buckets
-from signalbox.observability.histogram import Histogram
+from signalbox.observability.histogram import MOST_NOTED, Histogram
 from signalbox.observability.metrics import _MOST_ATTEMPTS
 from signalbox.payloads import Usage
 from signalbox.pool import Endpoint
@@ -349,6 +349,40 @@ def test_a_histogram_counts_each_value_at_most_its_bound(values: list[float]) ->
     assert counted["+Inf"] == histogram.count == len(values)
     assert histogram.total == pytest.approx(math.fsum(values))
     assert all(a <= b for a, b in pairwise(counted.values()))
+
+
+def test_a_histogram_counts_the_same_however_values_come() -> None:
+    values = [0.4, 3.0, 0.5, 0.7, 2.0, 0.5, 9.0, 1.0] * (MOST_NOTED // 2)
+    noted, observed = Histogram(BOUNDS), Histogram(BOUNDS)
+    for value in values:
+        noted.note(value)
+        observed.observe(value)
+        assert len(observed._noted) < MOST_NOTED  # what a histogram keeps is bounded
+    for histogram in (noted, observed):
+        assert histogram.total == sum(values)
+        assert [count for _, count in histogram.cumulative()] == [count * MOST_NOTED // 2 for count in (3, 5, 6, 8)]
+    noted.settle()
+    assert noted.count == len(values)
+
+
+def test_what_a_series_notes_is_bounded() -> None:
+    metrics = PickerMetrics(FixedPool())
+    for _ in range(3 * MOST_NOTED):
+        request = ticket()
+        metrics.routed(request, 0.0003)
+        metrics.finished(request, ended(usage=Usage(50, 11)), 12.5)
+        (series,) = metrics._state.series.values()
+        assert len(series.request_bytes._noted) <= MOST_NOTED
+        assert len(series.output_tokens._noted) <= MOST_NOTED
+    assert series.output_tokens.count == series.request_bytes.count == 3 * MOST_NOTED
+
+
+def test_attempts_are_counted_by_the_endpoint_that_has_the_row_now() -> None:
+    metrics = PickerMetrics(FixedPool())
+    for pod in ("old", "old", "new", "old"):
+        metrics.routed(ticket(endpoint=Endpoint(pod, "default", pod, "10.0.0.1", 8000, 0)), 0.001)
+    attempts = Scrape(metrics).series("inference_extension_scheduler_attempts_total")
+    assert {dict(labels)["pod_name"]: count for labels, count in attempts.items()} == {"old": 3, "new": 1}
 
 
 def test_latency_objectives_of_clients_are_held_against_the_answer() -> None:

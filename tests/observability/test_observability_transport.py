@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from signalbox.observability import TransportCollector
-from signalbox.wire import GrpcServer, Limits
+from signalbox.wire import GrpcServer, Limits, ServerTls
 from signalbox.wire.frames import PREFACE, SETTINGS_ACK, settings
 
 GREETING = PREFACE + settings(()) + SETTINGS_ACK
@@ -67,3 +67,25 @@ async def test_a_connection_cut_for_memory_is_counted_and_logged(caplog: pytest.
             await given_up(server, GREETING + b"\0\0\x64\0\0\0\0\0\1half")
         assert registry.get_sample_value("signalbox_transport_cut_for_memory_total") == 2
     assert [record.getMessage() for record in caplog.records] == ["connection cut"]
+
+
+async def test_handshakes_under_way_are_a_gauge_and_those_that_come_to_nothing_are_counted() -> None:
+    registry = CollectorRegistry()
+    async with GrpcServer({}, Limits(connections=2)) as server:
+        registry.register(TransportCollector(server))
+        await server.start("127.0.0.1", 0, ServerTls().context)
+        peers = []
+        for count in (1, 2, 2):
+            before = server.handshake_failures.total() + server.handshakes
+            peers.append(await asyncio.open_connection("127.0.0.1", server.port))
+            while server.handshake_failures.total() + server.handshakes == before:  # noqa: ASYNC110 - has no event
+                await asyncio.sleep(0)
+            assert registry.get_sample_value("signalbox_transport_handshakes") == count
+        peers[1][1].write(b"no TLS at all")
+        while server.handshakes == 2:  # noqa: ASYNC110 - has no event
+            await asyncio.sleep(0)
+        name = "signalbox_transport_handshake_failures_total"
+        assert registry.get_sample_value(name, {"reason": "crowded"}) == 1
+        assert registry.get_sample_value(name, {"reason": "refused"}) == 1
+        for _, writer in peers:
+            writer.close()

@@ -26,6 +26,10 @@ def spliced(raw: bytes, name: str = "new") -> bytes:
         (b'{"model":"m","a":[{"model":"x"}]}', b'{"model":"new","a":[{"model":"x"}]}'),
         (b'{"a":"\\"model\\":\\"x\\"","model":"m"}', b'{"a":"\\"model\\":\\"x\\"","model":"new"}'),
         (b'{"role":"model","model":"model"}', b'{"role":"model","model":"new"}'),
+        (b'{"a":"say \\"model","model":"m"}', b'{"a":"say \\"model","model":"new"}'),
+        (b'{"a":"say \\"model","mod\\u0065l":"m"}', b'{"a":"say \\"model","mod\\u0065l":"new"}'),
+        (b'{"a":["model"],"mod\\u0065l":"m"}', b'{"a":["model"],"mod\\u0065l":"new"}'),
+        (b'{"a":"line\\n","model" \n:\t"m"}', b'{"a":"line\\n","model" \n:\t"new"}'),
         (b'{"mod\\u0065l":"m"}', b'{"mod\\u0065l":"new"}'),
         (b'{"\\u006D\\u006f\\u0064\\u0065\\u006c":"m"}', b'{"\\u006D\\u006f\\u0064\\u0065\\u006c":"new"}'),
         (b'{"Model":"x","model":"m"}', b'{"Model":"x","model":"new"}'),
@@ -47,6 +51,12 @@ def test_only_the_value_of_every_top_level_model_changes(before: bytes, after: b
 @pytest.mark.parametrize("name", ['quo"te', "back\\slash", "模型", "tab\tline\n", "a/b:c@d", "😀"])
 def test_the_new_name_is_escaped(name: str) -> None:
     assert json.loads(spliced(b'{"model":"m","a":1}', name)) == {"model": name, "a": 1}
+
+
+def test_a_long_body_is_spliced_like_a_short_one() -> None:
+    before, after = b'{"a":{"model":"x"},"model":"m","b":"', b'","model":"k"}'
+    text = b"t" * 50_000
+    assert spliced(before + text + after) == b'{"a":{"model":"x"},"model":"new","b":"' + text + b'","model":"new"}'
 
 
 def test_of_repeated_models_the_last_one_counts() -> None:

@@ -26,10 +26,12 @@ from signalbox.scheduling.filters import (
     SessionAffinityFilter,
 )
 from signalbox.scheduling.filters.label_selector import LabelSelectorParameters
+from signalbox.scheduling.filters.least import lowest_few, lowest_share
 from signalbox.scheduling.filters.prefix_cache_affinity import PrefixCacheAffinityParameters
 from signalbox.scheduling.framework import FEW, FewFilter, FewScorer, Ranking
 from signalbox.scheduling.guide import GuideThresholds, guide_tree
 from signalbox.scheduling.pickers import MaxScorePicker, RandomPicker, WeightedRandomPicker
+from signalbox.scheduling.pickers.best import best_few
 from signalbox.scheduling.plugin import Parameters, PickerPlugin
 from signalbox.scheduling.prefix.match import PrefixMatch
 from signalbox.scheduling.runs import ArrayRun, ListRun
@@ -294,3 +296,32 @@ def test_what_scrapes_come_to_is_worked_out_anew_after_each(build_pool: Any) -> 
     pool.record(endpoint, Readings(waiting=9, kv_usage=0.7), pool.begin_scrape(endpoint), 1.0)
     assert (pool.columns.report.longest_queue, pool.columns.report.fullest_cache) == (9, 0.7)
     assert few.queue(pool.columns, [0, 1]) == [9, 1]
+
+
+@given(
+    st.lists(st.floats(-20, 20) | st.integers(-3, 3).map(float), min_size=1, max_size=FEW),
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
+def test_the_lowest_share_of_a_column_that_may_fall_below_zero(
+    column: list[float], whole: bool, dice: random.Random
+) -> None:
+    rows = sorted(dice.sample(range(len(column)), dice.randint(1, len(column))))
+    values = np.maximum(np.array(column)[rows], 0.0)
+    assert lowest_few(rows, column, whole) == lowest_share(np.array(rows), values, whole=whole).tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=2, max_size=FEW), st.integers(1, 8))
+def test_of_equal_scores_those_with_the_fewest_requests_are_picked_then_those_with_the_lowest_draw(
+    state: list[tuple[int, int]], limit: int
+) -> None:
+    columns = Columns()
+    while columns.size < len(state):
+        columns.grow()
+    for row, (inflight, unseen) in enumerate(state):
+        columns.inflight[row] = inflight
+        columns.set_unseen(row, float(unseen))
+    rows = list(range(len(state)))
+    draws = np.frombuffer(random.Random(3).randbytes(4 * len(rows)), np.uint32).tolist()
+    ranked = sorted(rows, key=lambda row: (max(state[row][0] - state[row][1], 0), draws[row]))
+    assert best_few(columns, random.Random(3), rows, [0.5] * len(rows), limit) == ranked[:limit]

@@ -23,7 +23,7 @@ from signalbox.wire.frames import (
 from signalbox.wire.header_blocks import encode_fields
 from signalbox.wire.header_rules import RequestHead
 from signalbox.wire.limits import Limits
-from signalbox.wire.stream import Stream
+from signalbox.wire.stream import Exchange, Stream
 
 Event = tuple[object, ...]
 REQUEST = (
@@ -58,7 +58,7 @@ def split_frames(data: bytes) -> Iterator[Frame]:
         at = end
 
 
-class Recorder:
+class Recorder(Exchange):
     """An exchange that writes down what it hears."""
 
     def __init__(self, stream: Stream, events: list[Event]) -> None:

@@ -1,5 +1,7 @@
 """Known attacks, over real sockets against a listening server, while a grpcio client beside them gets all its answers.
 
+Those of frames, of windows and of what is left unsaid come over TLS as well, where reads and pauses take another way.
+
 What is asserted of the server are its own counters: why it gave connections up, how many calls it took, what it keeps.
 """
 
@@ -7,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc.aio
 import pytest
 from hpack import Encoder
+from tests.wire.authority import Authority
 
-from signalbox.wire import Call, ErrorCode, GrpcServer, Limits, Receiver
+from signalbox.wire import Call, ErrorCode, GrpcServer, Limits, Receiver, ServerTls
 from signalbox.wire import frames as f
 from signalbox.wire.frames import frame, ping, rst_stream, settings, window_update
 from signalbox.wire.header_blocks import encode_fields
@@ -65,7 +70,7 @@ class Attacker:
         try:
             self.writer.write(data)
             await self.writer.drain()
-        except ConnectionError:
+        except OSError:
             return False
         return True
 
@@ -80,7 +85,7 @@ class Attacker:
     async def closed(self) -> list[Frame]:
         """Wait for the server to close; return what it said, as far as the network let it arrive."""
         said = b""
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             while data := await asyncio.wait_for(self.reader.read(MIB), 10):
                 said += data
         return self._peer.parse(said)
@@ -97,9 +102,11 @@ class Arena:
     cancelled: int = 0
     peak_bytes: int = 0
     attackers: list[Attacker] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
+    """What an attacker trusts; without it the server speaks in plaintext."""
 
     async def attacker(self, greeting: bytes = GREETING) -> Attacker:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port, limit=8 * MIB)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port, limit=8 * MIB, ssl=self.tls)
         self.attackers.append(Attacker(reader, writer, self.peer))
         await self.attackers[-1].send(greeting)
         return self.attackers[-1]
@@ -135,17 +142,24 @@ class Arena:
 
 
 @asynccontextmanager
-async def arena(peer: RawPeer, **limits: Any) -> AsyncIterator[Arena]:
+async def arena(peer: RawPeer, certificates: Path | None, **limits: Any) -> AsyncIterator[Arena]:
     def accept(call: Call) -> Receiver:
         ring.accepted += (b"x-from", b"attacker") in call.metadata
         return Echo(call, ring)
 
     bounds = {"control_burst": 500, "controls_per_second": 10, "reset_burst": 100, "resets_per_second": 1, **limits}
     server = GrpcServer({"/test.Echo/Echo": accept}, Limits(**bounds))
-    await server.start("127.0.0.1", 0)
-    options = [("grpc.use_local_subchannel_pool", 1)]
-    async with server, grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=options) as channel:
-        ring = Arena(server, channel, peer)
+    authority = Authority()
+    if certificates is not None:
+        authority.issue(certificates)
+    await server.start("127.0.0.1", 0, None if certificates is None else ServerTls(certificates).context)
+    address, options = f"127.0.0.1:{server.port}", [("grpc.use_local_subchannel_pool", 1)]
+    if certificates is None:
+        honest = grpc.aio.insecure_channel(address, options=options)
+    else:
+        honest = grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(authority.pem), options=options)
+    async with server, honest as channel:
+        ring = Arena(server, channel, peer, tls=None if certificates is None else authority.client())
         assert await channel.unary_unary("/test.Echo/Echo")(b"before") == b"before"
         try:
             yield ring
@@ -159,9 +173,17 @@ Open = Callable[..., Any]
 
 
 @pytest.fixture
-def opened(peer: RawPeer) -> Open:
+def over(request: pytest.FixtureRequest) -> str:
+    return getattr(request, "param", "plaintext")
+
+
+BOTH = pytest.mark.parametrize("over", ["plaintext", "TLS"], indirect=True)
+
+
+@pytest.fixture
+def opened(peer: RawPeer, over: str, tmp_path: Path) -> Open:
     """Open an arena; keyword arguments are limits."""
-    return lambda **limits: arena(peer, **limits)
+    return lambda **limits: arena(peer, tmp_path if over == "TLS" else None, **limits)
 
 
 def head(stream: int, end: bool = False) -> bytes:
@@ -191,6 +213,7 @@ def ask(stream: int, size: int) -> bytes:
     return head(stream) + frame(f.DATA, f.END_STREAM, stream, PREFIX.pack(0, 8) + size.to_bytes(8, "big"))
 
 
+@BOTH
 async def test_rapid_reset(opened: Open) -> None:  # CVE-2023-44487
     async with opened() as ring:
         attacker = await ring.attacker()
@@ -219,6 +242,7 @@ async def test_made_you_reset(opened: Open, provoke: Callable[[int], bytes]) -> 
         assert ring.accepted <= 201
 
 
+@BOTH
 async def test_continuation_flood(opened: Open) -> None:  # CVE-2024-27316 and its kin
     async with opened() as ring:
         attacker = await ring.attacker(GREETING + frame(f.HEADERS, 0, 1, b"\x20"))
@@ -244,6 +268,7 @@ FLOODS = {
 }
 
 
+@BOTH
 @pytest.mark.parametrize("one", FLOODS.values(), ids=FLOODS)
 async def test_control_frame_floods(opened: Open, one: bytes) -> None:  # CVE-2019-9512, 9515, 9518 and others
     async with opened() as ring:
@@ -253,6 +278,7 @@ async def test_control_frame_floods(opened: Open, one: bytes) -> None:  # CVE-20
         assert ring.peak_bytes < 64 * KIB
 
 
+@BOTH
 async def test_empty_headers_flood(opened: Open) -> None:  # CVE-2019-9518
     async with opened() as ring:
         attacker = await ring.attacker()
@@ -261,6 +287,7 @@ async def test_empty_headers_flood(opened: Open) -> None:  # CVE-2019-9518
         assert ring.accepted == 0
 
 
+@BOTH
 async def test_hpack_bomb(opened: Open) -> None:  # CVE-2016-6581: few bytes on the wire, many in memory
     async with opened() as ring:
         attacker = await ring.attacker(f.PREFACE + settings(()))
@@ -309,6 +336,7 @@ async def test_heads_that_are_hoarded(opened: Open) -> None:
         assert not ring.server.faults
 
 
+@BOTH
 @pytest.mark.parametrize(
     "overflow",
     [window_update(0, 2**31 - 1), window_update(1, 2**30) + settings(((f.INITIAL_WINDOW_SIZE, 2**31 - 1),))],
@@ -321,6 +349,7 @@ async def test_window_overflow(opened: Open, overflow: bytes) -> None:
         assert ring.server.faults == {ErrorCode.FLOW_CONTROL_ERROR: 1}
 
 
+@BOTH
 async def test_zero_window_stall(opened: Open) -> None:  # CVE-2019-9511, 9517: ask for much, take nothing
     async with opened(buffered_bytes=MIB, stall_seconds=0.4) as ring:
         greedy = GREETING + settings(((f.INITIAL_WINDOW_SIZE, 0),))
@@ -348,6 +377,7 @@ async def test_a_reader_that_leaves_everything_in_the_socket(  # CVE-2019-9517
         assert ring.server.calls == 0
 
 
+@BOTH
 async def test_slow_preface(opened: Open) -> None:
     async with opened(preface_seconds=0.2) as ring:
         slow = [await ring.attacker(f.PREFACE[:size]) for size in (0, 1, 10, 24)]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from signalbox.wire import HTTP2Connection, Limits, Stream
 from signalbox.wire.frames import PREFACE
 from signalbox.wire.header_blocks import encode_fields
+from signalbox.wire.stream import Exchange
 
 if TYPE_CHECKING:
     from tests.wire.conftest import Event, RawPeer
@@ -53,7 +54,7 @@ class Conversation:
     def _accept(self, stream: Stream, head: Any) -> Any:
         conversation = self
 
-        class Exchange:
+        class Recorder(Exchange):
             def data(self, buffer: bytes, start: int, end: int) -> None:
                 conversation.events.append(("data", stream.id, buffer[start:end]))
 
@@ -67,7 +68,7 @@ class Conversation:
                 conversation.events.append(("aborted", stream.id, code))
 
         self.events.append(("request", stream.id, head.fields))
-        return Exchange()
+        return Recorder()
 
     def exchange(self) -> None:
         """Carry bytes both ways until both sides are quiet; h2 raises `ProtocolError` for what we may not send."""

@@ -66,6 +66,7 @@ def test_the_oldest_makes_room_for_one_more(run: Run, caplog: pytest.LogCaptureF
             writer.write(GREETING + ping(OPAQUE))
             await reader.readuntil(OPAQUE)
             assert (server.handshakes, server.connections) == (2, 1), "who means it gets in"
+            assert server.handshake_failures["crowded"] == 6
             for _, closing in (*peers, (reader, writer)):
                 closing.close()
             await until(lambda: server.handshakes == server.connections == 0)
@@ -125,6 +126,7 @@ def test_those_that_come_to_nothing_leave_nothing(run: Run, said: bytes) -> None
             writer.close()
             await until(lambda: server.handshakes == 0)
             assert server.connections == 0
+            assert server.handshake_failures == {"refused": 1}
 
     run(scenario())
 
@@ -148,6 +150,7 @@ def test_each_has_as_long_as_a_preface(run: Run) -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             assert await reader.read() == b""
             await until(lambda: server.handshakes == 0)
+            assert server.handshake_failures == {"timeout": 1}
             writer.close()
 
     run(scenario())

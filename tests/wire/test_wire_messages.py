@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 import pytest
@@ -22,6 +24,13 @@ def unexpected(message: bytes) -> None:
     pytest.fail(f"delivered {message!r}")
 
 
+@dataclass
+class Heard:
+    """Whoever messages are for."""
+
+    message: Callable[[bytes], None]
+
+
 def reader(limit: int = 1000, held: int = 100_000) -> tuple[MessageReader, Holdings]:
     holdings = Holdings(held)
     return MessageReader(limit, holdings), holdings
@@ -34,7 +43,7 @@ def test_messages_do_not_depend_on_how_they_are_cut(messages: list[bytes], data:
     got: list[bytes] = []
     cutter, holdings = reader()
     for start, end in zip([0, *cuts], [*cuts, len(wire)], strict=True):
-        cutter.feed(b"before" + wire[start:end] + b"after", 6, 6 + end - start, got.append)
+        cutter.feed(b"before" + wire[start:end] + b"after", 6, 6 + end - start, Heard(got.append))
     assert got == messages
     assert not cutter.unfinished
     assert holdings.held == 0
@@ -42,7 +51,7 @@ def test_messages_do_not_depend_on_how_they_are_cut(messages: list[bytes], data:
 
 def test_an_unfinished_message_is_held_and_given_back() -> None:
     cutter, holdings = reader()
-    cutter.feed(pack(bytes(100))[:50], 0, 50, unexpected)
+    cutter.feed(pack(bytes(100))[:50], 0, 50, Heard(unexpected))
     assert cutter.unfinished
     assert holdings.held == 45 + PIECE_COST
     cutter.close()
@@ -51,11 +60,11 @@ def test_an_unfinished_message_is_held_and_given_back() -> None:
 
 def test_small_pieces_are_charged_for_what_they_really_cost() -> None:
     cutter, _ = reader(limit=10_000, held=5000)
-    cutter.feed(PREFIX.pack(0, 10_000) + b"x", 0, 6, unexpected)
+    cutter.feed(PREFIX.pack(0, 10_000) + b"x", 0, 6, Heard(unexpected))
     for _ in range(5000 // (PIECE_COST + 1) - 1):
-        cutter.feed(b"x", 0, 1, unexpected)
+        cutter.feed(b"x", 0, 1, Heard(unexpected))
     with pytest.raises(MessageFault) as caught:
-        cutter.feed(b"x", 0, 1, unexpected)
+        cutter.feed(b"x", 0, 1, Heard(unexpected))
     assert caught.value.status == Status.RESOURCE_EXHAUSTED
 
 
@@ -72,7 +81,7 @@ def test_faults_come_after_the_good_messages_and_before_the_body(prefix: bytes, 
     cutter, _ = reader()
     wire = pack(b"good") + prefix
     with pytest.raises(MessageFault) as caught:
-        cutter.feed(wire, 0, len(wire), got.append)
+        cutter.feed(wire, 0, len(wire), Heard(got.append))
     assert got == [b"good"]
     assert caught.value.status == status
 
@@ -86,7 +95,7 @@ def test_nothing_is_delivered_after_close() -> None:
         cutter.close()
 
     wire = pack(b"one", b"two")
-    cutter.feed(wire, 0, len(wire), stop)
+    cutter.feed(wire, 0, len(wire), Heard(stop))
     assert got == [b"one"]
 
 

@@ -82,7 +82,7 @@ class Shell:
             lambda _: True,
             self._close,
             self._grew,
-            Turns(asyncio.get_running_loop(), Limits(**limits).turn_seconds),
+            Turns(asyncio.get_running_loop(), Limits(**limits).turn_seconds, 0.05),
         )
         self.transport = FakeTransport()
         self.protocol.connection_made(self.transport)  # type: ignore[arg-type]

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 GREETING = f.PREFACE + settings(()) + f.SETTINGS_ACK
 MIB = 1 << 20
+FIRST = 2048
+"""Bytes of a connection's first slice."""
 NEVER_ENOUGH = 1e-9
 """A turn that is over after one slice, on any machine."""
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -229,6 +231,8 @@ def test_a_drain_keeps_its_bound_while_somebody_floods(runner: asyncio.Runner, w
 
 
 class Member:
+    in_debt = False
+
     def __init__(self, name: str, slices: int, log: list[str]) -> None:
         self.name, self.slices, self.log = name, slices, log
 
@@ -237,13 +241,16 @@ class Member:
         self.slices -= 1
         return self.slices > 0
 
+    def charge(self, seconds: float, now: float) -> None:
+        pass
+
     def rest(self) -> None:
         self.log.append("-")
 
 
 async def test_whoever_waits_gets_one_slice_after_the_other() -> None:
     log: list[str] = []
-    turns = Turns(asyncio.get_running_loop(), NEVER_ENOUGH)
+    turns = Turns(asyncio.get_running_loop(), NEVER_ENOUGH, 0.05)
     for member in (Member("a", 4, log), Member("b", 2, log), Member("c", 1, log)):
         turns.join(member)
         turns.join(member)  # standing in line already
@@ -255,13 +262,13 @@ async def test_whoever_waits_gets_one_slice_after_the_other() -> None:
 
 async def test_alone_and_quick_nobody_waits() -> None:
     log: list[str] = []
-    Turns(asyncio.get_running_loop(), 3600).join(Member("a", 4, log))
+    Turns(asyncio.get_running_loop(), 3600, 0.05).join(Member("a", 4, log))
     assert "".join(log) == "aaaa-"
 
 
 async def test_who_leaves_the_line_has_no_more_turns() -> None:
     log: list[str] = []
-    turns = Turns(asyncio.get_running_loop(), NEVER_ENOUGH)
+    turns = Turns(asyncio.get_running_loop(), NEVER_ENOUGH, 0.05)
     one, two = Member("a", 9, log), Member("b", 9, log)
     turns.join(one)
     turns.join(two)
@@ -281,7 +288,7 @@ async def test_one_that_fails_does_not_take_the_others_turns(caplog: pytest.LogC
     log: list[str] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: log.append(str(context["exception"])))
-    turns = Turns(loop, NEVER_ENOUGH)
+    turns = Turns(loop, NEVER_ENOUGH, 0.05)
     turns.join(Member("a", 2, log))
     turns.join(Broken("b", 2, log))
     turns.join(Member("c", 1, log))
@@ -291,11 +298,23 @@ async def test_one_that_fails_does_not_take_the_others_turns(caplog: pytest.LogC
 
 
 def test_a_backlog_gives_back_what_was_put_in_slices() -> None:
-    backlog = Backlog()
-    backlog.put(b"a" * (SLICE + 1))
+    backlog = Backlog(0.001)
+    backlog.put(b"a" * (FIRST + SLICE + 1))
+    assert backlog.take() == b"a" * FIRST
+    backlog.cost(1e-6, FIRST)
     assert backlog.take() == b"a" * SLICE
     backlog.put(b"b")
     assert (len(backlog), backlog.take(), len(backlog), backlog.take()) == (2, b"ab", 0, b"")
     backlog.put(b"c")
     backlog.clear()
     assert not backlog
+
+
+def test_slices_are_as_long_as_the_time_for_one_reaches() -> None:
+    backlog = Backlog(0.001)
+    backlog.put(b"a" * MIB)
+    sizes = []
+    for seconds_per_byte in (1e-6, 1e-6, 1e-7, 1e-3, 1e-9, 1e-9):
+        sizes.append(len(backlog.take()))
+        backlog.cost(seconds_per_byte * sizes[-1], sizes[-1])
+    assert sizes == [FIRST, 1000, 1000, 10_000, 64, SLICE]

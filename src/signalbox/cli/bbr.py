@@ -18,6 +18,7 @@ from signalbox import __version__
 from signalbox.bbr import BaseModels, BodyTerms, ClusterModels, ModelDirectory, RouterMetrics, router_routes
 from signalbox.cli.bbr_plugins import plugin_notes
 from signalbox.cli.certificate import keep_renewed, read_tls
+from signalbox.cli.descriptors import allow_descriptors
 from signalbox.cli.draining import drain
 from signalbox.cli.limits import ENVELOPE, MIB, with_others
 from signalbox.cli.metrics_guard import MetricsGuard
@@ -25,7 +26,7 @@ from signalbox.cli.ports import Ports
 from signalbox.cli.stopping import Stop, stop_on_signals
 from signalbox.cluster import Access, Api, NoAccess, Reviews, find_access
 from signalbox.cluster.access import SERVICE_ACCOUNT
-from signalbox.observability import MetricsServer, configure_logging, level_of_verbosity
+from signalbox.observability import MetricsServer, TransportCollector, configure_logging, level_of_verbosity
 from signalbox.wire import GrpcServer, HealthService, Limits, ServingStatus, TlsError
 
 log = logging.getLogger("signalbox.bbr")
@@ -75,6 +76,7 @@ def run(options: BbrOptions) -> int:
             log.info("flag has no effect", extra={"note": note})
         if options.source is not None and not options.source.is_dir():
             raise ValueError(f"--source {options.source}: no such directory")
+        allow_descriptors(_limits(options).connections, log, "--transport-limit connections=")
         uvloop.run(_serve(options, os.environ))
     except (TlsError, NoAccess, ValueError) as error:
         return _fail(error, 2)
@@ -163,6 +165,7 @@ class BodyRouter:
             router_routes(self._models, metrics, time.perf_counter, BodyTerms(mode, options.body_limit)),
             _limits(options),
         )
+        metrics.registry.register(TransportCollector(self._server))
         self._cluster = cluster
         self._health = HealthService(self._status)
         if cluster is not None:

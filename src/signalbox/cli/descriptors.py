@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import resource
 
-log = logging.getLogger("signalbox.epp")
 
+def allow_descriptors(connections: int, log: logging.Logger, flag: str = "--max-connections") -> None:
+    """Raise this process's limit of open files as far as the system lets it.
 
-def allow_descriptors(connections: int) -> None:
-    """Raise this process's limit of open files as far as the system lets it; warn if ``connections`` may be more."""
+    ``log`` gets a warning if there may be more ``connections``, which are set with ``flag``.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
@@ -19,6 +20,6 @@ def allow_descriptors(connections: int) -> None:
             pass
     if soft != resource.RLIM_INFINITY and soft < connections:
         log.warning(
-            "fewer file descriptors than --max-connections allows connections: raise `ulimit -Hn` or lower the flag",
-            extra={"descriptors": soft, "connections": connections},
+            "fewer file descriptors than connections are allowed: raise `ulimit -Hn` or allow fewer",
+            extra={"descriptors": soft, "connections": connections, "flag": flag},
         )

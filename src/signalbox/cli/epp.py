@@ -40,7 +40,7 @@ def run(options: EppOptions) -> int:
             raise UsageError("--config-file and --config-text: give one of the two")
         for note in options.notes:
             log.info("flag has no effect", extra={"note": note})
-        allow_descriptors(options.max_connections)
+        allow_descriptors(options.max_connections, log)
         if options.source is None:
             # Imported here: what it takes to talk to an API server is nothing that pickers of files should pay for.
             from signalbox.cli.epp_cluster import reach_cluster, serve_cluster

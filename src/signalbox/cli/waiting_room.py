@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from signalbox.director import Director, Routed, Waiting
 from signalbox.extproc import Deliver
 from signalbox.pool import Pool, Readings
-from signalbox.pool.accounts import ScrapeMark
+from signalbox.pool.charges import ScrapeMark
 from signalbox.pool.endpoints import Endpoint
 
 log = logging.getLogger("signalbox.epp")

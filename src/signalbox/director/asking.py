@@ -41,7 +41,7 @@ def question(arrival: Arrival, request: Request, source: TokenSource, now: float
     path = _PATHS.get((source.backend, request.api))
     if path is None:
         return None
-    fields: dict[str, Any] = {key.name: value for key, value in request.members.items() if key.name not in _UNASKED}
+    fields: dict[str, Any] = {name: value for name, value in request.fields.items() if name not in _UNASKED}
     media = holds_media(request)
     if "prompt_embeds" in fields or (source.backend == TOKENIZE and media):
         return None  # what engines put in the place of media only a rendering service tells

@@ -21,6 +21,7 @@ from signalbox.director.following import follow
 from signalbox.director.furnishing import furnish, who_has_the_model
 from signalbox.director.journal import Journal, refusal_told
 from signalbox.director.line import Line
+from signalbox.director.named import Named
 from signalbox.director.observations import finished, first_token, service
 from signalbox.director.precise import PreciseTracker
 from signalbox.director.recalls import Recalls
@@ -65,7 +66,7 @@ class Director(Turns):
     ) -> None:
         """``fallbacks`` bounds how many endpoints are named after the choice; ``None`` leaves that to the rules."""
         self.pool = pool
-        self._named = None if fallbacks is None else 1 + fallbacks
+        self._named = Named(pool, None if fallbacks is None else 1 + fallbacks)
         self.rules = rules
         """What is decided by. Assign to it to replace them between two requests."""
         self._rng = rng or random.Random()
@@ -160,7 +161,10 @@ class Director(Turns):
             return self._refused(arrival, refusal, request.model, now, wanted, resolution, cycle, rows, shed, wait)
         body = None if resolution.target == request.model else request.with_model(resolution.target)
         tokens = cycle.prompt_tokens if rules.configured else prompt_length(request)
-        ticket = open_ticket(pool, rules, arrival, request, resolution, decision, lookup, tokens, self._named, now)
+        first, others, destination = self._named.choice(decision.rows)
+        ticket = open_ticket(
+            pool, rules, arrival, request, resolution, decision, lookup, tokens, first, others, now
+        )  # fmt: skip
         if body is not None:
             ticket.request_bytes = len(body)
         if wait is not None:
@@ -176,7 +180,6 @@ class Director(Turns):
         if journal is not None and kept is not None:
             ticket.noted = True
             journal.routed(kept, ticket, cycle, rows, decision, seconds)
-        destination = ",".join([ticket.endpoint.address, *[endpoint.address for endpoint in ticket.fallbacks]])
         return Routed(destination, body, ticket, decision.headers, decision.response_headers, decision.steps)
 
     def served(self, ticket: Ticket, address: str) -> Mapping[str, str] | None:
@@ -283,7 +286,7 @@ class Director(Turns):
         cycle = Cycle("", 1, pool.columns, self._rng)
         chosen = _ANY.schedule(cycle, rows)
         assert chosen is not None  # its filter never empties a list
-        return Routed(",".join([pool.endpoint(row).address for row in chosen.rows[: self._named]]), None, None)
+        return Routed(self._named.choice(chosen.rows)[2], None, None)
 
     def turn_away(self, arrival: Arrival, refusal: Refused, now: float) -> Refused:
         """Note that a request was refused before its model was known; return ``refusal``."""

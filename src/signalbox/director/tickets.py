@@ -34,14 +34,14 @@ def open_ticket(
     decision: Decision,
     lookup: Lookup | None,
     prompt_tokens: int,
-    named: int | None,
+    first: Endpoint,
+    others: tuple[Endpoint, ...],
     now: float,
 ) -> Ticket:
-    """Put a request on the accounts of its endpoints, of which at most ``named`` are told to the proxy.
+    """Put a request on the accounts of its endpoints: ``first`` and, of ``decision``, those of other stages.
 
-    ``prompt_tokens`` is the length of its prompt, known or estimated.
+    ``others`` are its fallbacks; ``prompt_tokens`` is the length of its prompt, known or estimated.
     """
-    first, *others = [pool.endpoint(row) for row in decision.rows[:named]]
     answer_tokens = DEFAULT_ANSWER_TOKENS if request.max_tokens is None else request.max_tokens
     answer_tokens = min(answer_tokens, LONGEST_ANSWER_TOKENS)
     cached = 0.0
@@ -51,7 +51,7 @@ def open_ticket(
         resolution.target,
         resolution.priority,
         first,
-        tuple(others),
+        others,
         now,
         len(request.body),
         request.stream,

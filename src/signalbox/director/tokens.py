@@ -38,7 +38,7 @@ def packed(ids: Iterable[int]) -> bytes:
 
 def known_tokens(request: Request) -> Tokens | None:
     """Return the tokens of a completion whose prompt came as token ids, one list of them or several."""
-    prompt = {key.name: value for key, value in request.members.items()}.get("prompt")
+    prompt = request.fields.get("prompt")
     text = b"" if prompt is None or request.api != "completions" else bytes(prompt)
     if not text.startswith(b"[") or text[1:].lstrip().startswith(b'"'):
         return None
@@ -52,10 +52,10 @@ def known_tokens(request: Request) -> Tokens | None:
 
 def salt_of(request: Request) -> str:
     """Return the client's ``cache_salt``; empty where there is none."""
-    for key, value in request.members.items():
-        if key.name == _SALT:
-            try:
-                return msgspec.json.decode(value, type=str)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                return ""
-    return ""
+    value = request.fields.get(_SALT)
+    if value is None:
+        return ""
+    try:
+        return msgspec.json.decode(value, type=str)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""

@@ -8,19 +8,22 @@ bytes) is left to protobuf: the functions here then return ``None``. The tests h
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
 from google.protobuf.message import DecodeError
 
-REQUEST_HEADERS = 0x12
-RESPONSE_HEADERS = 0x1A
-REQUEST_BODY = 0x22
-RESPONSE_BODY = 0x2A
+from signalbox.wire.octets import NATIVE
+
+REQUEST_HEADERS: Final = 0x12
+RESPONSE_HEADERS: Final = 0x1A
+REQUEST_BODY: Final = 0x22
+RESPONSE_BODY: Final = 0x2A
 """The first byte of a message, where its phase comes first: the number of the field, and that it has a length."""
 
-PLAIN_TAIL = b"\x42\x00"
+PLAIN_TAIL: Final = b"\x42\x00"
 """What follows the phase in most messages: ``metadata_context``, present and empty."""
 
 SUBSET_NAMESPACE = "envoy.lb.subset_hint"
@@ -28,8 +31,27 @@ SUBSET_KEY = "x-gateway-destination-endpoint-subset"
 LB_NAMESPACE = "envoy.lb"
 SERVED_KEY = "x-gateway-destination-endpoint-served"
 
-_LONGEST_KEPT_TAIL = 1024
-_END = b"\x18\x01"  # HttpHeaders.end_of_stream = true
+_SIEVE_LENGTHS: Final = 32
+_SIEVE_OF_ALL: Final = bytes((1,)) * (_SIEVE_LENGTHS << 8)
+_NO_NAMES: Final[frozenset[bytes]] = frozenset()
+_LONGEST_KEPT_TAIL: Final = 1024
+_END: Final = b"\x18\x01"  # HttpHeaders.end_of_stream = true
+
+
+class Wanted:
+    """Header names to look for, in lower case and of less than 128 bytes."""
+
+    __slots__ = ("names", "sieve")
+
+    def __init__(self, names: Iterable[bytes]) -> None:
+        self.names = frozenset(names)
+        sieve = bytearray(_SIEVE_LENGTHS << 8)
+        for name in self.names:
+            for first in (name[:1].lower(), name[:1].upper()):
+                sieve[len(name) % _SIEVE_LENGTHS << 8 | first[0]] = 1
+        self.sieve = bytes(sieve)
+        """1 at the length and the first byte of each name. Compiled, most others are told apart by that without being
+        cut out; interpreted, it would take longer than that."""
 
 
 class Tail(NamedTuple):
@@ -118,14 +140,16 @@ def find_body(data: bytes) -> tuple[int, int, int, bool] | None:
     return None
 
 
-def find_headers(data: bytes, wanted: frozenset[bytes] | None) -> tuple[dict[bytes, bytes], int, bool] | None:
+def find_headers(data: bytes, wanted: Wanted | None) -> tuple[dict[bytes, bytes], int, bool] | None:
     """Find ``wanted`` headers (all where that is ``None``) in a message that begins with headers.
 
     Returns them by name in lower case, where the tail begins, and whether no body follows. Of a header that comes
     twice the last one counts, but the search ends once every wanted one was found. What is not wanted is stepped over,
     whatever it holds.
     """
-    enough = -1 if wanted is None else len(wanted)
+    names = _NO_NAMES if wanted is None else wanted.names
+    sieve = _SIEVE_OF_ALL if wanted is None else wanted.sieve
+    enough = -1 if wanted is None else len(names)
     try:
         size = data[1]
         at = 2
@@ -152,8 +176,15 @@ def find_headers(data: bytes, wanted: frozenset[bytes] | None) -> tuple[dict[byt
                 length = data[start + 1]
                 start += 2
                 value = start + length
-                name = data[start:value].lower()
-                if wanted is None or name in wanted:
+                if NATIVE:
+                    if not sieve[length % _SIEVE_LENGTHS << 8 | data[start]]:
+                        continue
+                    name = data[start:value]
+                    if name not in names:
+                        name = name.lower()
+                else:
+                    name = data[start:value].lower()
+                if wanted is None or name in names:
                     size = data[value + 1]
                     begin = value + 2
                     if size > 0x7F:

@@ -8,18 +8,21 @@ generated types and compare. Field numbers are from ``external_processor.proto``
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
+from typing import Final
 
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 
-DESTINATION = "x-gateway-destination-endpoint"
-METADATA_NAMESPACE = "envoy.lb"
+DESTINATION: Final = "x-gateway-destination-endpoint"
+METADATA_NAMESPACE: Final = "envoy.lb"
 
-MAX_CHUNK = 62_000
+MAX_CHUNK: Final = 62_000
 """Bytes in one streamed body answer: some Envoy builds refuse chunks of 64 KiB and more."""
 
-_END_OF_STREAM = b"\x10\x01"  # StreamedBodyResponse.end_of_stream = true
-_OVERWRITE = b"\x18\x02"  # HeaderValueOption.append_action = OVERWRITE_IF_EXISTS_OR_ADD; the default would append
+_END_OF_STREAM: Final = b"\x10\x01"  # StreamedBodyResponse.end_of_stream = true
+_OVERWRITE: Final = (
+    b"\x18\x02"  # HeaderValueOption.append_action = OVERWRITE_IF_EXISTS_OR_ADD; the default would append
+)
 
 
 def _varint(value: int) -> bytes:
@@ -61,19 +64,41 @@ def remove_headers(names: Iterable[str]) -> bytes:
     return b"".join([_field(2, name.encode()) for name in names])
 
 
-@lru_cache(maxsize=4096)
-def _destination(destination: str) -> tuple[bytes, bytes]:
-    """The header entry and the ``dynamic_metadata`` field that carry ``destination``; both say the same, as the
-    protocol demands."""
-    value = _field(3, destination.encode())  # Value.string_value
-    inner = _field(1, DESTINATION.encode()) + _field(2, value)  # Struct.fields entry
-    struct = _field(5, _field(1, inner))  # Value.struct_value
-    outer = _field(1, METADATA_NAMESPACE.encode()) + _field(2, struct)
-    return set_header(DESTINATION, destination), _field(8, _field(1, outer))
+class _Written:
+    """What has been written of one destination, to be written again: answers to it differ in little else."""
+
+    __slots__ = ("answers", "entry", "metadata", "mutations")
+
+    def __init__(self, destination: str) -> None:
+        value = _field(3, destination.encode())  # Value.string_value
+        inner = _field(1, DESTINATION.encode()) + _field(2, value)  # Struct.fields entry
+        struct = _field(5, _field(1, inner))  # Value.struct_value
+        outer = _field(1, METADATA_NAMESPACE.encode()) + _field(2, struct)
+        self.entry = set_header(DESTINATION, destination)
+        """The header entry that carries the destination."""
+        self.metadata = _field(8, _field(1, outer))
+        """The ``dynamic_metadata`` field that says the same, as the protocol demands."""
+        self.mutations: dict[int, tuple[bytes, bytes]] = {}
+        """A `_mutation` with no other headers for each number of digits of the content length, cut where they stand."""
+        self.answers: dict[int, tuple[bytes, bytes]] = {}
+        """The usual answer of `route_in_headers`, cut at the same place."""
+
+
+_MOST_KEPT: Final = 4096
+_DESTINATIONS: Final[dict[str, _Written]] = {}
+
+
+def _destination(destination: str) -> _Written:
+    written = _DESTINATIONS.get(destination)
+    if written is None:
+        if len(_DESTINATIONS) >= _MOST_KEPT:
+            _DESTINATIONS.clear()
+        written = _DESTINATIONS[destination] = _Written(destination)
+    return written
 
 
 def _mutation(destination: str, length: int | None, removed: Sequence[str], extra: Mapping[str, str]) -> bytes:
-    entries = _destination(destination)[0]
+    entries = _destination(destination).entry
     for name, value in extra.items():
         entries += set_header(name, value)
     if length is not None:
@@ -83,10 +108,10 @@ def _mutation(destination: str, length: int | None, removed: Sequence[str], extr
     return _field(2, entries)  # CommonResponse.header_mutation
 
 
-_CLEAR_ROUTE_CACHE = b"\x28\x01"  # CommonResponse.clear_route_cache = true
+_CLEAR_ROUTE_CACHE: Final = b"\x28\x01"  # CommonResponse.clear_route_cache = true
 
 
-_NONE: Mapping[str, str] = {}
+_NONE: Final[Mapping[str, str]] = {}
 
 
 def route_in_headers(
@@ -98,35 +123,39 @@ def route_in_headers(
     """
     if length is not None and not removed and not extra:
         digits = b"%d" % length
-        before, after = _usual_answer(destination, len(digits))
+        written = _DESTINATIONS.get(destination) or _destination(destination)
+        before, after = written.answers.get(len(digits)) or _usual_answer(destination, len(digits))
         return before + digits + after
     common = _mutation(destination, length, removed, extra) + _CLEAR_ROUTE_CACHE
-    return _field(1, _field(1, common)) + _destination(destination)[1]
+    return _field(1, _field(1, common)) + _destination(destination).metadata
 
 
-@lru_cache(maxsize=4096)
 def _usual_mutation(destination: str, digits: int) -> tuple[bytes, bytes]:
-    """A `_mutation` with no other headers, cut where the ``digits`` of the content length stand."""
-    whole = _mutation(destination, 10 ** (digits - 1), (), _NONE)
+    """Write what `_Written.mutations` keeps for so many ``digits``."""
+    whole = _mutation(destination, int("1".ljust(digits, "0")), (), _NONE)
     cut = len(whole) - len(_OVERWRITE)
-    return whole[: cut - digits], whole[cut:]
+    halves = _destination(destination).mutations[digits] = whole[: cut - digits], whole[cut:]
+    return halves
 
 
-@lru_cache(maxsize=4096)
 def _usual_answer(destination: str, digits: int) -> tuple[bytes, bytes]:
-    """The usual answer of `route_in_headers`, cut at the same place."""
+    """Write what `_Written.answers` keeps for so many ``digits``."""
     before, after = _usual_mutation(destination, digits)
     after += _CLEAR_ROUTE_CACHE
     size = len(before) + digits + len(after)
     common = b"\x0a" + _varint(size)  # HeadersResponse.response
-    return b"\x0a" + _varint(len(common) + size) + common + before, after + _destination(destination)[1]
+    written = _destination(destination)
+    halves = b"\x0a" + _varint(len(common) + size) + common + before, after + written.metadata
+    written.answers[digits] = halves
+    return halves
 
 
 def route_in_body(
     destination: str, body: bytes | None, removed: Sequence[str] = (), extra: Mapping[str, str] = _NONE
 ) -> bytes:
     """Answer a buffered request body with the destination, and with a new body unless it is ``None``."""
-    metadata = _destination(destination)[1]
+    written = _destination(destination)
+    metadata = written.metadata
     if body is None:
         common = _mutation(destination, None, removed, extra) + _CLEAR_ROUTE_CACHE
         return _field(3, _field(1, common)) + metadata
@@ -135,7 +164,7 @@ def route_in_body(
         mutation = _mutation(destination, size, removed, extra)
     else:
         digits = b"%d" % size
-        before, after = _usual_mutation(destination, len(digits))
+        before, after = written.mutations.get(len(digits)) or _usual_mutation(destination, len(digits))
         mutation = before + digits + after
     # Written out, so that a long body is copied once.
     inner = b"\x0a" + _varint(size)  # BodyMutation.body
@@ -145,7 +174,10 @@ def route_in_body(
     return b"".join((b"\x1a", _varint(len(common) + rest), common, body, _CLEAR_ROUTE_CACHE, metadata))
 
 
-@lru_cache(maxsize=4096)
+_PREFIXES: Final[dict[int, bytes]] = {}
+"""What `_before_piece` has written, by its arguments packed into one number."""
+
+
 def _before_piece(number: int, size: int, end_of_stream: bool) -> bytes:
     """What stands before the ``size`` bytes of a streamed piece, in the answer that is field ``number``."""
     written = b"\x0a" + _varint(size) if size else b""  # StreamedBodyResponse.body
@@ -155,11 +187,15 @@ def _before_piece(number: int, size: int, end_of_stream: bool) -> bytes:
         tag = bytes((outer << 3 | 2,)) + _varint(length)
         length += len(tag)
         written = tag + written
+    if len(_PREFIXES) >= _MOST_KEPT:
+        _PREFIXES.clear()
+    _PREFIXES[size << 4 | number << 1 | end_of_stream] = written
     return written
 
 
 def _piece(number: int, body: bytes | memoryview, end_of_stream: bool) -> bytes:
-    before = _before_piece(number, len(body), end_of_stream)
+    size = len(body)
+    before = _PREFIXES.get(size << 4 | number << 1 | end_of_stream) or _before_piece(number, size, end_of_stream)
     return b"".join((before, body, _END_OF_STREAM)) if end_of_stream else before + body
 
 
@@ -186,7 +222,8 @@ def response_chunks(body: bytes, end_of_stream: bool) -> list[bytes]:
 
 def response_chunk(body: bytes, end_of_stream: bool) -> bytes:
     """The same for a piece of at most ``MAX_CHUNK`` bytes."""
-    before = _before_piece(4, len(body), end_of_stream)
+    size = len(body)
+    before = _PREFIXES.get(size << 4 | 8 | end_of_stream) or _before_piece(4, size, end_of_stream)
     return before + body + _END_OF_STREAM if end_of_stream else before + body
 
 
@@ -196,12 +233,12 @@ def answer_headers(headers: Mapping[str, str]) -> bytes:
     return _field(2, _field(1, _field(2, entries)))
 
 
-CONTINUE_REQUEST_HEADERS = _field(1, b"")
-CONTINUE_RESPONSE_HEADERS = _field(2, b"")
-CONTINUE_REQUEST_BODY = _field(3, b"")
-CONTINUE_RESPONSE_BODY = _field(4, b"")
-CONTINUE_REQUEST_TRAILERS = _field(5, b"")
-CONTINUE_RESPONSE_TRAILERS = _field(6, b"")
+CONTINUE_REQUEST_HEADERS: Final = _field(1, b"")
+CONTINUE_RESPONSE_HEADERS: Final = _field(2, b"")
+CONTINUE_REQUEST_BODY: Final = _field(3, b"")
+CONTINUE_RESPONSE_BODY: Final = _field(4, b"")
+CONTINUE_REQUEST_TRAILERS: Final = _field(5, b"")
+CONTINUE_RESPONSE_TRAILERS: Final = _field(6, b"")
 _BUFFER = {
     # What is not named in an override is switched off, so it repeats the response's mode. In FULL_DUPLEX_STREAMED
     # that has no effect, and without trailers it would not be valid.

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 
@@ -31,19 +32,20 @@ from signalbox.director import Director, Refused, Routed
 from signalbox.extproc import encoding, headers, refusals
 from signalbox.extproc.answer import Answer
 from signalbox.extproc.bodies import HeldBody
-from signalbox.extproc.decoding import PLAIN_TAIL
+from signalbox.extproc.decoding import PLAIN_TAIL, Wanted
+from signalbox.extproc.headers import CONTENT_TYPE, READ_IN_REQUESTS, STATUS
 from signalbox.extproc.logged import log, log_refused, log_routed
 from signalbox.extproc.phases import Phases
 from signalbox.extproc.suspended import Pending, Suspended
 from signalbox.extproc.terms import FULL_DUPLEX, Terms
 from signalbox.wire import Call
 
-_BUFFERED: int = ProcessingMode.BUFFERED
-_STREAMED: int = ProcessingMode.STREAMED
-_NONE: int = ProcessingMode.NONE
+_BUFFERED: Final[int] = ProcessingMode.BUFFERED
+_STREAMED: Final[int] = ProcessingMode.STREAMED
+_NONE: Final[int] = ProcessingMode.NONE
 
-_NO_VALUES: headers.Values = {}
-_NO_HEADERS: Mapping[str, str] = {}
+_NO_VALUES: Final[headers.Values] = {}
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 class Exchange(Phases):
@@ -55,6 +57,7 @@ class Exchange(Phases):
         "_call",
         "_clock",
         "_director",
+        "_everything",
         "_held",
         "_settled",
         "_subset",
@@ -71,6 +74,8 @@ class Exchange(Phases):
         self._terms = terms
         self._values = _NO_VALUES
         self._subset: tuple[str, ...] | None = None
+        self._everything = False
+        """The director reads all headers of this request."""
         self._held: HeldBody | None = None
         self._settled = False
         self._suspended: Suspended | None = None
@@ -111,8 +116,9 @@ class Exchange(Phases):
 
     # -- the request --------------------------------------------------------------------------------------------
 
-    def _wanted_headers(self) -> frozenset[bytes] | None:
-        return None if self._director.wants_headers else headers.READ_IN_REQUESTS
+    def _wanted_headers(self) -> Wanted | None:
+        self._everything = everything = self._director.wants_headers
+        return None if everything else READ_IN_REQUESTS
 
     def _default_request_mode(self) -> int:
         return self._terms.request_body_mode
@@ -181,7 +187,7 @@ class Exchange(Phases):
 
     def _decide_without_body(self) -> None:
         self._settled = True
-        asked = headers.arrival(self._values, None, self._subset, self._director.wants_headers)
+        asked = headers.arrival(self._values, None, self._subset, self._everything)
         outcome = self._director.arrive(asked, self._clock())
         if isinstance(outcome, Routed):
             self._route_without_body(outcome)
@@ -192,9 +198,8 @@ class Exchange(Phases):
 
     def _decide(self, original: bytes, *, end_of_stream: bool) -> None:
         self._settled = True
-        director = self._director
-        asked = headers.arrival(self._values, original, self._subset, director.wants_headers)
-        outcome = director.arrive(asked, self._clock())
+        asked = headers.arrival(self._values, original, self._subset, self._everything)
+        outcome = self._director.arrive(asked, self._clock())
         if isinstance(outcome, Routed):
             self._route(outcome, original, end_of_stream)
         elif isinstance(outcome, Refused):
@@ -231,25 +236,31 @@ class Exchange(Phases):
         self._call.send(encoding.route_in_headers(outcome.destination, None, headers.owned(self._values)))
 
     def _route(self, outcome: Routed, original: bytes, end_of_stream: bool) -> None:
-        if outcome.ticket is not None:
-            self._answer = Answer(self._director, outcome.ticket, self._clock, self._terms.bodies, self._terms.room)
+        ticket = outcome.ticket
+        if ticket is not None:
+            terms = self._terms
+            self._answer = Answer(self._director, ticket, self._clock, terms.bodies, terms.room)
             self._tails = (PLAIN_TAIL,)  # who served may have been named before there was anyone to hear it
-            if outcome.ticket.serving is not None:
-                outcome.ticket.serving.owner = self._refuse
+            serving = ticket.serving
+            if serving is not None:
+                serving.owner = self._refuse
         self._answer_headers = outcome.response_headers
+        extra = outcome.headers
         removed = headers.owned(self._values)
         if removed:
-            removed = [name for name in removed if name not in outcome.headers]
+            removed = [name for name in removed if name not in extra]
         if log.isEnabledFor(logging.DEBUG):
             log_routed(outcome)
-        send = self._call.send
+        call = self._call
+        body = outcome.body
         if self._request_mode != FULL_DUPLEX:
-            send(encoding.route_in_body(outcome.destination, outcome.body, removed, outcome.headers))
+            call.send(encoding.route_in_body(outcome.destination, body, removed, extra))
             return
-        body = original if outcome.body is None else outcome.body
-        send(encoding.route_in_headers(outcome.destination, len(body), removed, outcome.headers))
+        if body is None:
+            body = original
+        call.send(encoding.route_in_headers(outcome.destination, len(body), removed, extra))
         for chunk in encoding.request_chunks(body, end_of_stream):
-            send(chunk)
+            call.send(chunk)
 
     def _turn_away(self, refusal: Refused) -> None:
         """Refuse what the director was never asked about."""
@@ -278,7 +289,7 @@ class Exchange(Phases):
 
     def _response_headers(self, values: headers.Values, end_of_stream: bool) -> None:
         if self._answer is not None:
-            self._answer.head(values.get(headers.STATUS, b""), values.get(headers.CONTENT_TYPE, b""))
+            self._answer.head(values.get(STATUS, b""), values.get(CONTENT_TYPE, b""))
         else:
             self._abandon()
         if self._answer_headers:

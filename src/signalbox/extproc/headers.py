@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from envoy.service.ext_proc.v3.external_processor_pb2 import HttpHeaders
 
 from signalbox.director import Arrival
+from signalbox.extproc.decoding import Wanted
 from signalbox.scheduling.handlers import ENCODER_HEADER, PREFILLER_HEADER
 from signalbox.scheduling.producers import KV_SOURCE_HEADER
 
@@ -22,33 +25,36 @@ DROPPED = "x-llm-d-request-dropped-reason"
 Values = dict[bytes, bytes]
 """Headers by name, in lower case."""
 
-PATH, REQUEST_ID, CONTENT_LENGTH = b":path", b"x-request-id", b"content-length"
-STATUS, CONTENT_TYPE = b":status", b"content-type"
+PATH: Final = b":path"
+REQUEST_ID: Final = b"x-request-id"
+CONTENT_LENGTH: Final = b"content-length"
+STATUS: Final = b":status"
+CONTENT_TYPE: Final = b"content-type"
 
-_OWNED = frozenset(name.encode() for name in OWNED)
-_ASKING = tuple(tuple(name.encode() for name in names) for names in (OBJECTIVE, REWRITE, SLO_TTFT, SLO_TPOT, FAIRNESS))
-_ANY_ASKING = frozenset(name for names in _ASKING for name in names)
+_OWNED: Final = frozenset(name.encode() for name in OWNED)
+_ASKING: Final = tuple(
+    tuple(name.encode() for name in names) for names in (OBJECTIVE, REWRITE, SLO_TTFT, SLO_TPOT, FAIRNESS)
+)
+_ANY_ASKING: Final = frozenset(name for names in _ASKING for name in names)
 
-READ_IN_REQUESTS = _OWNED | _ANY_ASKING | {PATH, REQUEST_ID, CONTENT_LENGTH}
-READ_IN_ANSWERS = frozenset({STATUS, CONTENT_TYPE})
+READ_IN_REQUESTS: Final = Wanted(_OWNED | _ANY_ASKING | {PATH, REQUEST_ID, CONTENT_LENGTH})
+READ_IN_ANSWERS: Final = Wanted((STATUS, CONTENT_TYPE))
 
-_NO_HEADERS: dict[str, str] = {}
+_NO_HEADERS: Final[dict[str, str]] = {}
 
 
-def values_of(message: HttpHeaders, wanted: frozenset[bytes] | None) -> Values:
+def values_of(message: HttpHeaders, wanted: Wanted | None) -> Values:
     """The ``wanted`` headers of a message, all where that is ``None``. Envoy fills ``raw_value``, others ``value``."""
     values: Values = {}
     for header in message.headers.headers:
         name = header.key.encode().lower()  # as bytes: only ASCII has cases in header names
-        if wanted is None or name in wanted:
+        if wanted is None or name in wanted.names:
             values[name] = header.raw_value or header.value.encode()
     return values
 
 
 def owned(values: Values) -> list[str]:
     """The headers among these that must not reach a model server."""
-    if _OWNED.isdisjoint(values):
-        return []
     return [name.decode() for name in values if name in _OWNED]
 
 
@@ -56,8 +62,10 @@ def arrival(values: Values, body: bytes | None, subset: tuple[str, ...] | None, 
     """The request as the director takes it; with ``everything`` it carries all headers."""
     get = values.get
     objective = rewrite = ttft = tpot = fairness = None
-    if not _ANY_ASKING.isdisjoint(values):
-        objective, rewrite, ttft, tpot, fairness = [_first(values, names) for names in _ASKING]
+    for name in values:
+        if name in _ANY_ASKING:
+            objective, rewrite, ttft, tpot, fairness = [_first(values, names) for names in _ASKING]
+            break
     return Arrival(
         get(PATH, b"").decode("latin-1"),
         body,
@@ -74,9 +82,16 @@ def arrival(values: Values, body: bytes | None, subset: tuple[str, ...] | None, 
     )
 
 
+_SHORT: Final = 7
+_SHORTEST_LONG: Final = 10 ** (_SHORT - 1)
+"""The least number of `_SHORT` digits: a limit of that many bytes, and the usual one is of more, allows all shorter."""
+
+
 def longer_than(values: Values, limit: int) -> bool:
     """Whether the headers announce a body of more than ``limit`` bytes."""
     length = values.get(CONTENT_LENGTH, b"")
+    if len(length) < _SHORT and limit >= _SHORTEST_LONG:
+        return False
     return length.isdigit() and (len(length) > 15 or int(length) > limit)
 
 

@@ -16,15 +16,15 @@ from signalbox.extproc.decoding import (
     RESPONSE_BODY,
     RESPONSE_HEADERS,
     Tail,
+    Wanted,
     find_body,
     find_headers,
     read_tail,
     tail_of,
 )
+from signalbox.extproc.headers import READ_IN_ANSWERS
 
 log = logging.getLogger("signalbox.extproc")
-
-_BODIES = (RESPONSE_BODY, REQUEST_BODY)
 
 
 class Phases(ABC):
@@ -42,30 +42,30 @@ class Phases(ABC):
         """How the gateway sends request bodies; -1 before the first message."""
         self._response_mode = response_mode
         self._tails: tuple[bytes, ...] = (PLAIN_TAIL,)
-        """What need not be read again: the usual tail, and those of the last two messages that said more. Envoy writes
-        one and the same metadata in either order."""
+        """What need not be read again beside the usual tail: those of the last two messages that said more. Envoy
+        writes one and the same metadata in either order."""
 
     def message(self, data: bytes) -> None:
         """Handle one ``ProcessingRequest``; a malformed one ends the stream with INVALID_ARGUMENT."""
         kind = data[0] if data else 0
         begun = self._request_mode >= 0
-        if kind in _BODIES:
+        if kind in (RESPONSE_BODY, REQUEST_BODY):
             piece = find_body(data)
             if piece is not None and begun:
                 start, stop, end, last = piece
                 tail = data[end:]
-                if tail in self._tails or self._take_tail(tail):
+                if tail == PLAIN_TAIL or tail in self._tails or self._take_tail(tail):
                     if kind == RESPONSE_BODY:
                         self._response_body(data[start:stop], last)
                     else:
                         self._request_body(data[start:stop], last)
                     return
         elif kind == RESPONSE_HEADERS:
-            found = find_headers(data, headers.READ_IN_ANSWERS)
+            found = find_headers(data, READ_IN_ANSWERS)
             if found is not None:
                 values, end, last = found
                 tail = data[end:]
-                if (begun and tail in self._tails) or self._take_tail(tail):
+                if (begun and (tail == PLAIN_TAIL or tail in self._tails)) or self._take_tail(tail):
                     self._response_headers(values, last)
                     return
         elif kind == REQUEST_HEADERS:
@@ -98,7 +98,7 @@ class Phases(ABC):
             self._request_trailers()
         elif kind == "response_headers":
             head = request.response_headers
-            self._response_headers(headers.values_of(head, headers.READ_IN_ANSWERS), head.end_of_stream)
+            self._response_headers(headers.values_of(head, READ_IN_ANSWERS), head.end_of_stream)
         elif kind == "response_body":
             self._response_body(request.response_body.body, request.response_body.end_of_stream)
         elif kind == "response_trailers":
@@ -129,7 +129,7 @@ class Phases(ABC):
     # -- what an exchange does about it -------------------------------------------------------------------------
 
     @abstractmethod
-    def _wanted_headers(self) -> frozenset[bytes] | None:
+    def _wanted_headers(self) -> Wanted | None:
         """Which request headers to read; ``None`` for all."""
 
     @abstractmethod

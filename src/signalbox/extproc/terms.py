@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 
 from signalbox.extproc.bodies import BodyBudget
 from signalbox.extproc.suspended import NoRoom, WaitingRoom
 
-FULL_DUPLEX: int = ProcessingMode.FULL_DUPLEX_STREAMED
+FULL_DUPLEX: Final[int] = ProcessingMode.FULL_DUPLEX_STREAMED
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,7 @@ from prometheus_client.registry import Collector
 
 from signalbox.observability.histogram import Histogram
 from signalbox.observability.pool_view import PoolView
-from signalbox.observability.series import Series
-
-
-class Attempt(NamedTuple):
-    """Labels of one kind of scheduling attempt; a failed one has no endpoint."""
-
-    status: str
-    target: str
-    pod: str = ""
-    namespace: str = ""
-    port: int | None = None
+from signalbox.observability.series import Attempt, Sent, Series
 
 
 @dataclass(slots=True)
@@ -34,7 +24,7 @@ class State:
     """Requests in flight by model."""
     errors: Counter[tuple[str, str, str]]
     """By model, target and error code."""
-    attempts: Counter[Attempt]
+    attempts: dict[Attempt, Sent]
     scheduler_seconds: Histogram
     rewrites: Counter[tuple[str, str, str]]
     """By InferenceModelRewrite, model and target."""
@@ -194,9 +184,9 @@ class PickerCollector(Collector):
             "Scheduling attempts by outcome and chosen endpoint.",
             labels=("status", "target_model_name", "pod_name", "namespace", "port"),
         )
-        for key, count in self._state.attempts.items():
+        for key, sent in self._state.attempts.items():
             port = "" if key.port is None else str(key.port)
-            attempts.add_metric((key.status, key.target, key.pod, key.namespace, port), count)
+            attempts.add_metric((key.status, key.target, key.pod, key.namespace, port), sent.count)
         yield attempts
         rewrites = CounterMetricFamily(
             "inference_extension_model_rewrite_decisions",

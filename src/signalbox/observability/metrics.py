@@ -13,12 +13,13 @@ from prometheus_client import CollectorRegistry
 from signalbox.director.events import Completion, Ticket
 from signalbox.director.wait import Wait
 from signalbox.observability import buckets
-from signalbox.observability.exposition import Attempt, PickerCollector, State
+from signalbox.observability.exposition import PickerCollector, State
 from signalbox.observability.flow import FlowCounts
 from signalbox.observability.histogram import Histogram
 from signalbox.observability.names import NameGuard
 from signalbox.observability.pool_view import PoolView
-from signalbox.observability.series import Series
+from signalbox.observability.series import Attempt, Sent, Series
+from signalbox.pool import Endpoint
 
 _MOST_ATTEMPTS = 20_000  # pairs of target and endpoint that are counted before those of departed pods are dropped
 
@@ -46,7 +47,7 @@ class PickerMetrics:
             series={},
             running=Counter(),
             errors=Counter(),
-            attempts=Counter(),
+            attempts={},
             scheduler_seconds=Histogram(buckets.SCHEDULER_SECONDS),
             rewrites=Counter(),
         )
@@ -60,11 +61,11 @@ class PickerMetrics:
         model, target = self._refused_names.admit(model), self._refused_names.admit(target)
         self._state.errors[model, target, code] += 1
         if code in _UNSCHEDULED:
-            self._state.attempts[Attempt("failure", target)] += 1
+            self._attempts(Attempt("failure", target)).count += 1
 
     def routed(self, ticket: Ticket, decision_seconds: float) -> None:
         """Count a routed request, its size and what its decision cost."""
-        series = self._series(ticket.model, ticket.target)
+        series = self._by_name.get((ticket.model, ticket.target)) or self._new_series(ticket.model, ticket.target)
         series.routed(ticket)
         state = self._state
         state.running[series.model] += 1
@@ -72,15 +73,14 @@ class PickerMetrics:
         if ticket.rewrite:
             state.rewrites[ticket.rewrite, series.model, series.target] += 1
         endpoint = ticket.endpoint
-        # An Attempt, without the time its own constructor takes.
-        labels = ("success", series.target, endpoint.pod, endpoint.namespace, endpoint.port)
-        state.attempts[tuple.__new__(Attempt, labels)] += 1
-        if len(state.attempts) > _MOST_ATTEMPTS:
-            self._drop_departed()
+        sent = series.sent.get(endpoint.row)
+        if sent is None or sent.endpoint is not endpoint:
+            sent = self._sent(series, endpoint)
+        sent.count += 1
 
     def finished(self, ticket: Ticket, completion: Completion, now: float) -> None:
         """Count the end of a routed request."""
-        series = self._series(ticket.model, ticket.target)
+        series = self._by_name.get((ticket.model, ticket.target)) or self._new_series(ticket.model, ticket.target)
         self._state.running[series.model] -= 1
         if completion.outcome == "server_error":
             self._state.errors[series.model, series.target, "ModelServerError"] += 1
@@ -102,9 +102,24 @@ class PickerMetrics:
         """Count a request that is taken back from its server."""
         self.flow.taken_back(ticket.priority)
 
-    def _series(self, model: str, target: str) -> Series:
-        series = self._by_name.get((model, target))
-        return series if series is not None else self._new_series(model, target)
+    def _attempts(self, labels: Attempt) -> Sent:
+        """Return what counts the attempts with these labels, perhaps for this once only."""
+        attempts = self._state.attempts
+        sent = attempts.get(labels)
+        if sent is None:
+            sent = attempts[labels] = Sent(None)
+            if len(attempts) > _MOST_ATTEMPTS:
+                self._drop_departed()
+        return sent
+
+    def _sent(self, series: Series, endpoint: Endpoint) -> Sent:
+        """Return what counts the requests of a series to an endpoint, which is another one than its row had before."""
+        labels = Attempt("success", series.target, endpoint.pod, endpoint.namespace, endpoint.port)
+        sent = self._attempts(labels)
+        if labels in self._state.attempts:
+            sent.endpoint = endpoint
+            series.sent[endpoint.row] = sent
+        return sent
 
     def _new_series(self, model: str, target: str) -> Series:
         labels = self._names.admit(model), self._names.admit(target)
@@ -120,7 +135,9 @@ class PickerMetrics:
         # Pods come and go under new names; the counts of those that left have been scraped long ago.
         attempts = self._state.attempts
         present = {load.pod for load in self._pool.loads()}
-        kept = {key: count for key, count in attempts.items() if not key.pod or key.pod in present}
+        kept = {key: sent for key, sent in attempts.items() if not key.pod or key.pod in present}
         attempts.clear()
         if len(kept) <= _MOST_ATTEMPTS // 2:
             attempts.update(kept)
+        for series in self._state.series.values():
+            series.sent.clear()

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 from signalbox.director.events import Completion, Ticket
 from signalbox.observability import buckets
-from signalbox.observability.histogram import Histogram
+from signalbox.observability.histogram import MOST_NOTED, Histogram
+from signalbox.pool import Endpoint
+
+
+class Attempt(NamedTuple):
+    """Labels of one kind of scheduling attempt; a failed one has no endpoint."""
+
+    status: str
+    target: str
+    pod: str = ""
+    namespace: str = ""
+    port: int | None = None
+
+
+class Sent:
+    """How often requests were sent to one endpoint."""
+
+    __slots__ = ("count", "endpoint")
+
+    def __init__(self, endpoint: Endpoint | None) -> None:
+        self.endpoint = endpoint
+        """``None`` counts requests that got none."""
+        self.count = 0
 
 
 class Series:
     """What happened to the requests of one (model, target) pair. Times are seconds of the caller's clock."""
 
     __slots__ = (
+        "_unsettled",
         "cached_tokens",
         "durations",
         "input_tokens",
@@ -25,6 +49,7 @@ class Series:
         "request_bytes",
         "requests",
         "response_bytes",
+        "sent",
         "target",
         "tpot",
         "ttft",
@@ -51,11 +76,17 @@ class Series:
         """The latest ``ttft`` and ``tpot`` in seconds, and whether they missed the client's objective (1 or 0)."""
         self.violations: Counter[str] = Counter()
         """Missed objectives, by ``ttft`` and ``tpot``."""
+        self.sent: dict[int, Sent] = {}
+        """Where requests for this target were counted that went to the endpoint of a row."""
+        self._unsettled = 0
 
     def routed(self, ticket: Ticket) -> None:
         """Count a request that was given an endpoint."""
         self.requests[ticket.priority] += 1
-        self.request_bytes.observe(ticket.request_bytes)
+        self.request_bytes.note(ticket.request_bytes)
+        self._unsettled += 1
+        if self._unsettled >= MOST_NOTED:
+            self._settle()
         predicted = ticket.predicted
         if predicted is not None:
             self.predicted_ttft.observe(predicted.ttft)
@@ -69,23 +100,26 @@ class Series:
         one they would describe where it broke. Time to first token and per token need a streamed answer; the time
         per token is that between the first and the last byte, divided by the tokens after the first.
         """
+        self._unsettled += 1
         usage = completion.usage
+        tokens = 0
         if usage is not None:
-            self.input_tokens.observe(usage.prompt_tokens)
-            self.output_tokens.observe(usage.completion_tokens)
+            tokens = usage.completion_tokens
+            self.input_tokens.note(usage.prompt_tokens)
+            self.output_tokens.note(tokens)
             if usage.cached_tokens is not None:
-                self.cached_tokens.observe(usage.cached_tokens)
+                self.cached_tokens.note(usage.cached_tokens)
         if completion.outcome != "complete":
             return
-        self.response_bytes.observe(completion.response_bytes)
-        received, first = ticket.received_at, ticket.first_byte_at
+        self.response_bytes.note(completion.response_bytes)
+        received = ticket.received_at
         duration = now - received
         if duration <= 0:
             return
-        self.durations.observe(duration)
-        tokens = usage.completion_tokens if usage is not None else 0
+        self.durations.note(duration)
         if tokens > 0:
-            self.normalized.observe(duration / tokens)
+            self.normalized.note(duration / tokens)
+        first = ticket.first_byte_at
         if ticket.stream and first is not None and received < first <= now:
             self.ttft.observe(first - received)
             self._hold_against("ttft", first - received, ticket.slo_ttft)
@@ -93,6 +127,20 @@ class Series:
                 per_token = (now - first) / (tokens - 1)
                 self.tpot.observe(per_token)
                 self._hold_against("tpot", per_token, ticket.slo_tpot)
+
+    def _settle(self) -> None:
+        """Count what was noted, before that is too much."""
+        self._unsettled = 0
+        for histogram in (
+            self.request_bytes,
+            self.response_bytes,
+            self.durations,
+            self.normalized,
+            self.input_tokens,
+            self.output_tokens,
+            self.cached_tokens,
+        ):
+            histogram.settle()
 
     def _hold_against(self, kind: str, seconds: float, objective: float | None) -> None:
         self.latest[kind] = seconds

@@ -21,6 +21,7 @@ class TransportCollector(Collector):
         server = self._server
         for name, help_text, value in (
             ("connections", "Open connections to the ext_proc port.", server.connections),
+            ("handshakes", "Connections in their TLS handshake.", server.handshakes),
             ("calls", "Open calls over all of them.", server.calls),
             ("buffered_bytes", "Bytes that the connections make the picker keep.", server.buffered_bytes),
         ):
@@ -35,6 +36,14 @@ class TransportCollector(Collector):
         for code, count in server.faults.items():
             faults.add_metric((code.name,), count)
         yield faults
+        failed = CounterMetricFamily(
+            "signalbox_transport_handshake_failures",
+            "TLS handshakes that came to nothing: crowded out by later ones, out of time, or refused by a side.",
+            labels=("reason",),
+        )
+        for reason, count in server.handshake_failures.items():
+            failed.add_metric((reason,), count)
+        yield failed
         cut = CounterMetricFamily(
             "signalbox_transport_cut_for_memory", "Connections cut because all of them together held too much."
         )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from signalbox.payloads.reports import UsageReport
 from signalbox.payloads.sse import EventBuffer, payloads
 from signalbox.payloads.usage import Usage
 
-TAIL_BYTES = 64 * 1024
+TAIL_BYTES: Final = 64 * 1024
 """A JSON answer up to this size is read whole. Of a longer one only this much of its end is kept, where servers write
 the usage, and up to as much again before it is cut."""
 
-_USAGE = b'"usage"'
-_ERROR = b'"error"'
+_USAGE: Final = b'"usage"'
+_ERROR: Final = b'"error"'
 
 
 class ResponseReader:
@@ -51,7 +53,8 @@ class ResponseReader:
         """Take the next bytes of the body."""
         if self._events is not None:
             block = self._events.feed(chunk)
-            if _USAGE in block or _ERROR in block:
+            # `in` asks first whether it is looking for a number, and makes and drops an error to learn that it is not.
+            if block and (block.find(_USAGE) >= 0 or block.find(_ERROR) >= 0):
                 self._read_events(block)
         elif self._json is not None:
             if not self._json:

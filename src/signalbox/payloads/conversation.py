@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import msgspec
 import xxhash
@@ -23,7 +24,7 @@ MEDIA_TOKENS = 225
 Pieces = list[bytes | memoryview]
 Item = dict[str, Raw]
 """A message, an item of the Responses API or a content part: its fields, undecoded."""
-Buffer = bytes | memoryview | Raw
+Buffer: TypeAlias = bytes | memoryview | Raw
 
 # JSON text holds no control characters, so these cannot be mistaken for content.
 _MESSAGE = b"\x01"

@@ -34,9 +34,9 @@ def holds_media(request: Request) -> bool:
     """
     if MARK.search(request.body) is None:
         return False
-    if not request.members:
+    fields = request.fields
+    if not fields:
         return True
-    fields = {key.name: value for key, value in request.members.items()}
     if any(bytes(fields[name]) not in NOTHING for name in NATIVE if name in fields):
         return True
     return any(_among(fields[name], DEPTH) for name in CONVERSATIONS if name in fields)

@@ -26,11 +26,10 @@ def media_items(request: Request) -> tuple[int, ...]:
 
     An item is what its part says of it: a URL, or the data themselves. The same picture under two URLs is two items.
     """
-    if not request.members or MARK.search(request.body) is None:
+    if not request.fields or MARK.search(request.body) is None:
         return ()
-    fields = {key.name: value for key, value in request.members.items()}
     found: dict[int, None] = {}
-    for item in _items(fields):
+    for item in _items(request.fields):
         found[xxhash.xxh64_intdigest(memoryview(item))] = None
         if len(found) == MOST_ITEMS:
             break

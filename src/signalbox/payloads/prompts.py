@@ -16,7 +16,7 @@ BYTES_PER_TOKEN = 4
 _LARGE = 1024 * 1024  # bytes; from here on, parts are counted before they are taken apart
 _MANY = 100_000  # parts; a prompt of more is not taken apart: its size in bytes is close enough
 _DEPTH = 3  # message > tool result > text part
-_QUOTE = ord('"')
+_QUOTE, _BRACKET = b'"['
 
 _NOTHING = Raw(b"")
 _FIRST_ITEM = re.compile(rb'\[[\s\[]*+(["0-9-]?)')
@@ -63,9 +63,10 @@ def conversation_size(value: Raw | None, depth: int = _DEPTH) -> int:
     if value is None:
         return 0
     text = bytes(value)
-    if text.startswith(b'"'):
+    first = text[0]
+    if first == _QUOTE:
         return len(text) - 2
-    if not text.startswith(b"[") or depth == 0:
+    if first != _BRACKET or depth == 0:
         return 0
     if _has_many_parts(text):
         return len(text)

@@ -9,32 +9,20 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from msgspec import Raw
 
+from signalbox.payloads.envelope import DECODER, Envelope
 from signalbox.payloads.usage import Usage
 
-_NOTHING = Raw(b"")
-_USAGE_KEY = re.compile(rb'"usage"\s*:\s*(?=\{)')
-_USAGE_BYTES = 64 * 1024  # far longer than any usage object
-_CANDIDATES = 8
-_ENDLESS = 10**12
+_USAGE_KEY: Final = re.compile(rb'"usage"\s*:\s*(?=\{)')
+_USAGE_BYTES: Final = 64 * 1024  # far longer than any usage object
+_CANDIDATES: Final = 8
+_ENDLESS: Final = 10**12
 """No server counts so many tokens: sums and histograms are kept from numbers that would spoil them for good."""
-_PLAIN = frozenset(("prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"))
+_PLAIN: Final = frozenset(("prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"))
 """What a usage has that says nothing of caches."""
-
-
-class _Envelope(msgspec.Struct):
-    type: Any = None
-    usage: Any = None
-    error: Any = None
-    response: Raw = _NOTHING
-    message: Raw = _NOTHING
-
-
-_DECODER = msgspec.json.Decoder(_Envelope)
 
 
 class UsageReport:
@@ -54,7 +42,7 @@ class UsageReport:
     def read(self, payload: bytes) -> bool:
         """Read one JSON object; return whether it was one. Never raises."""
         try:
-            self._take(_DECODER.decode(payload), nested=True)
+            self._take(DECODER.decode(payload), nested=True)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
         return True
@@ -88,7 +76,7 @@ class UsageReport:
             cached = self._cached_apart
         return Usage(prompt, self._completion or 0, cached)
 
-    def _take(self, envelope: _Envelope, nested: bool) -> None:
+    def _take(self, envelope: Envelope, nested: bool) -> None:
         if envelope.error or envelope.type == "error":
             self.error = True
         if envelope.usage is not None:
@@ -96,7 +84,7 @@ class UsageReport:
         if nested:
             for inner in (envelope.response, envelope.message):
                 if len(inner) and memoryview(inner)[0] == ord("{"):
-                    self._take(_DECODER.decode(inner), nested=False)
+                    self._take(DECODER.decode(inner), nested=False)
 
     def _take_usage(self, usage: Any) -> None:
         if not isinstance(usage, dict):

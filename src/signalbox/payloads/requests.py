@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from signalbox.payloads import prompts
 from signalbox.payloads.errors import PayloadError
-from signalbox.payloads.members import Members, read_members, spans
+from signalbox.payloads.members import Fields, Walked, read_fields, read_members, spans
 
 _API_BY_LAST_SEGMENT = {
     "completions": "completions",
@@ -28,7 +28,10 @@ _API_BY_PATH = {
 
 _NAME = msgspec.json.Decoder(str)
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_BRACKET = ord("[")
+_BRACKET, _BRACE, _QUOTE = b'[{"'
+_MODEL = b'"model"'
+_ESCAPED = b"\\u006"
+"""How each letter of ``model`` begins when it is written as an escape."""
 _EMPTY_LIST = re.compile(rb"\[\s*\]")
 
 
@@ -42,7 +45,7 @@ class Request(msgspec.Struct, frozen=True):
     max_tokens: int | None
     """The most tokens the client wants back; ``None`` when it does not say."""
     body: bytes
-    members: Members
+    fields: Fields
     """The top-level members of ``body``, undecoded: a place to read further fields from. Empty for a body that could
     not be read and is routed all the same."""
 
@@ -51,18 +54,22 @@ class Request(msgspec.Struct, frozen=True):
         """Size of the prompt text in UTF-8 bytes, for token estimates: see `signalbox.payloads.prompts`; of the whole
         body where it could not be read. Walks through the prompt each time: whoever reads that anyway has its tokens.
         """
-        if not self.members:
-            return len(self.body)
-        return _prompt_size(self.api, {key.name: value for key, value in self.members.items()})
+        fields = self.fields
+        return _prompt_size(self.api, fields) if fields else len(self.body)
 
     def with_model(self, name: str) -> bytes:
         """Return the body with ``name`` as the value of every top-level ``model``; no other byte changes."""
         quoted = _quoted(name)
+        found = self._only_model()
+        if found is not None:
+            start, end = found
+            return self.body[:start] + quoted + self.body[end:]
+        members = self.fields.members if isinstance(self.fields, Walked) else read_members(self.body)
         body = memoryview(self.body)
         pieces: list[bytes | memoryview] = []
         copied = 0
-        left = [key.name for key in self.members].count("model")
-        for start, end in spans(self.body, self.members, "model"):
+        left = [key.name for key in members].count("model")
+        for start, end in spans(self.body, members, "model"):
             pieces += (body[copied:start], quoted)
             copied = end
             left -= 1
@@ -70,6 +77,21 @@ class Request(msgspec.Struct, frozen=True):
                 break  # what follows, such as a long prompt, need not be walked
         pieces.append(body[copied:])
         return b"".join(pieces)
+
+    def _only_model(self) -> tuple[int, int] | None:
+        """Return the byte span of the value of ``model`` where it takes no walk through the body to tell.
+
+        There is a top-level member of that name. So if the name stands in quotes once in the body, as whatever, and is
+        nowhere spelt with escapes, this is it.
+        """
+        if isinstance(self.fields, Walked):
+            return None
+        body = self.body
+        behind = body.find(_MODEL) + len(_MODEL)
+        if body.find(_MODEL, behind) >= 0 or (body.find(b"\\") >= 0 and body.find(_ESCAPED) >= 0):
+            return None
+        start = body.find(b'"', behind)  # it is text, so nothing but white space and a colon comes before
+        return start, start + len(self.fields["model"])
 
 
 @lru_cache(maxsize=1024)
@@ -96,32 +118,25 @@ def read_request(path: str, body: bytes) -> Request:
     a JSON object, when ``model`` is missing, not a string or empty, or when the API's prompt field is missing.
     Strings that routing does not read are not checked for valid UTF-8: the model server does that.
     """
-    members = read_members(body)
-    fields = {key.name: value for key, value in members.items()}
-    api = api_of(path)
-    model = _model(body, members, fields)
+    fields = read_fields(body)
+    api = _API_BY_PATH.get(path) or api_of(path)
+    model = _model(body, fields)
     _require_prompt(api, fields)
     stream = fields.get("stream")
-    return Request(
-        api=api,
-        model=model,
-        stream=stream is not None and bytes(stream) == b"true",
-        max_tokens=_max_tokens(api, fields),
-        body=body,
-        members=members,
-    )
+    streamed = stream is not None and bytes(stream) == b"true"
+    return Request(api, model, streamed, _max_tokens(api, fields), body, fields)
 
 
-def _model(body: bytes, members: Members, fields: dict[str, Raw]) -> str:
+def _model(body: bytes, fields: Fields) -> str:
     raw = fields.get("model")
     text = b"null" if raw is None else bytes(raw)
-    if text == b"null":
+    if text[0] != _QUOTE:
+        if text != b"null":
+            raise PayloadError(400, "the field 'model' must be a string", "model")
         raise PayloadError(400, "the request body has no model: set the field 'model' to a model's name", "model")
-    if not text.startswith(b'"'):
-        raise PayloadError(400, "the field 'model' must be a string", "model")
-    if b"\\" in text:
+    if isinstance(fields, Walked) and text.find(b"\\") >= 0:
         # The members may come from a copy of the body without surrogates: read the name where the client wrote it.
-        *_, (start, end) = spans(body, members, "model")
+        *_, (start, end) = spans(body, fields.members, "model")
         text = body[start:end]
     try:
         name = _NAME.decode(text)
@@ -132,7 +147,7 @@ def _model(body: bytes, members: Members, fields: dict[str, Raw]) -> str:
     return name
 
 
-def _require_prompt(api: str, fields: dict[str, Raw]) -> None:
+def _require_prompt(api: str, fields: Fields) -> None:
     if api == "completions":
         if not (_given(fields, "prompt") or _given(fields, "prompt_embeds")):
             raise PayloadError(400, "a completion request needs the field 'prompt'", "prompt")
@@ -142,7 +157,7 @@ def _require_prompt(api: str, fields: dict[str, Raw]) -> None:
         messages = memoryview(fields["messages"])
         if messages[0] != _BRACKET:
             raise PayloadError(400, "the field 'messages' must be a list", "messages")
-        if _EMPTY_LIST.match(messages):
+        if messages[1] != _BRACE and _EMPTY_LIST.match(messages):
             raise PayloadError(400, "the field 'messages' must hold at least one message", "messages")
     elif api == "embeddings":
         # vLLM also embeds a conversation given as messages.
@@ -152,12 +167,12 @@ def _require_prompt(api: str, fields: dict[str, Raw]) -> None:
         raise PayloadError(400, "a responses request needs the field 'input'", "input")
 
 
-def _given(fields: dict[str, Raw], name: str) -> bool:
+def _given(fields: Fields, name: str) -> bool:
     value = fields.get(name)
     return value is not None and not (len(value) == 4 and bytes(value) == b"null")
 
 
-def _max_tokens(api: str, fields: dict[str, Raw]) -> int | None:
+def _max_tokens(api: str, fields: Fields) -> int | None:
     for name in _LIMITS:
         value = fields.get(name)
         if value is not None and (limit := _count(value)) is not None:
@@ -180,7 +195,7 @@ def _count(value: Raw) -> int | None:
     return int(text) if len(text) <= 12 and text.isdigit() else None
 
 
-def _prompt_size(api: str, fields: dict[str, Raw]) -> int:
+def _prompt_size(api: str, fields: Fields) -> int:
     get = fields.get
     if api == "completions":
         return prompts.text_size(get("prompt"))

@@ -7,12 +7,14 @@ in LF, CRLF or CR; an event's ``data:`` lines belong together, joined by LF (WHA
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 MAX_EVENT_BYTES = 256 * 1024
 """Of an event that grows longer before it ends only the last quarter is kept: where an event holds a whole answer, its
 usage comes last."""
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_CR: Final = 0x0D
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class EventBuffer:
@@ -31,9 +33,10 @@ class EventBuffer:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes of the stream; return the events they complete, each followed by a blank line."""
-        if not self._pending and chunk.endswith(b"\n\n") and not self._ends_in_cr and b"\r" not in chunk:
+        plain = chunk.find(_CR) < 0 and not self._ends_in_cr
+        if plain and not self._pending and chunk.endswith(b"\n\n"):
             return chunk  # whole events, as servers write them
-        if self._ends_in_cr or b"\r" in chunk:
+        if not plain:
             chunk = self._with_newlines(chunk)
         pending = self._pending
         if not pending:

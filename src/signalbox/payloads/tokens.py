@@ -120,7 +120,7 @@ def read_conversation(request: Request) -> Conversation | None:
 
 
 def _fields(request: Request) -> dict[str, Raw]:
-    return {key.name: value for key, value in request.members.items() if len(value) != 4 or bytes(value) != b"null"}
+    return {name: value for name, value in request.fields.items() if len(value) != 4 or bytes(value) != b"null"}
 
 
 def _conversation(fields: dict[str, Raw], messages: str, system: str) -> bytes:

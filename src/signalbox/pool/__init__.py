@@ -1,7 +1,7 @@
 """The live state of one InferencePool: endpoints as columns, in-flight accounting, models, objectives and rewrites."""
 
-from signalbox.pool.accounts import Charge, ScrapeMark
 from signalbox.pool.catalogue import Catalogue, HeldBack, Resolution, Unloaded
+from signalbox.pool.charges import Charge, ScrapeMark
 from signalbox.pool.columns import NEVER, Columns, Floats, Mask, Rows
 from signalbox.pool.endpoints import ACTIVE_PORTS_ANNOTATION, PORT_ANNOTATION, Endpoint, join_address
 from signalbox.pool.inventory import Inventory, Served

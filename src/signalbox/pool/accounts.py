@@ -12,36 +12,13 @@ entries are written, which a memoryview over the same memory does in half the ti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
-import msgspec
-
+from signalbox.pool.charges import Charge, ScrapeMark
 from signalbox.pool.columns import Columns, Floats
 from signalbox.pool.endpoints import Endpoint
 from signalbox.pool.readings import Readings
 from signalbox.pool.unseen import Unseen
-
-
-class Charge(msgspec.Struct):
-    """One request on one endpoint's account, in estimated tokens."""
-
-    endpoint: Endpoint
-    prompt_tokens: float
-    """Of the prompt, those the server has to compute."""
-    answer_tokens: float = 0.0
-    cached_tokens: float = 0.0
-    """Of the prompt, those it holds already."""
-    answered: bool = False
-    """Whether the first token has come."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScrapeMark:
-    """What was in flight when a scrape began."""
-
-    inflight: float
-    kv_tokens: float
 
 
 def _entries(column: Floats) -> memoryview[float]:

@@ -186,7 +186,8 @@ class Catalogue:
         if self._stale:
             self._settle()
         declared = self._priorities.get(model)
-        rule = self._rules.get(model) or self._rules.get(None)
+        rules = self._rules
+        rule = (rules.get(model) or rules.get(None)) if rules else None
         if declared is None and rule is None and rewrite is None and self._priorities:
             return None
         rewritten_by = ""

@@ -6,16 +6,18 @@ handed out and taken back; a column only ever grows, by doubling.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
 from signalbox.pool.reported import Reported
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Rows = NDArray[np.intp]
-Mask = NDArray[np.bool_]
-Hashes = NDArray[np.uint64]
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+Rows: TypeAlias = NDArray[np.intp]
+Mask: TypeAlias = NDArray[np.bool_]
+Hashes: TypeAlias = NDArray[np.uint64]
 
 NEVER = -np.inf
 """``scraped_at`` of an endpoint whose metrics were never read."""

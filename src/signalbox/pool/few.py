@@ -1,23 +1,27 @@
 """What `Columns` says of many rows, for a handful of them and without numpy.
 
 A short column is a list in less time than one indexing takes, so these are for pools of a few rows: they turn whole
-columns into lists. Each returns what the method of the same name does, to the bit.
+columns into lists. Each returns what the method of the same name does, to the bit; perhaps a list that others have as
+well, which nobody changes.
 """
 
 from __future__ import annotations
-
-from operator import add
 
 from signalbox.pool.columns import Columns, Floats
 
 
 def requests(columns: Columns, rows: list[int]) -> list[float]:
     """Return `Columns.requests` of ``rows``, which ascend and are not empty, as in all of these."""
-    inflight = columns.inflight.tolist()
+    return _of_rows(requests_of_all(columns), rows)
+
+
+def requests_of_all(columns: Columns) -> list[float]:
+    """Return `Columns.requests` of all rows, ready or not, in a list of the caller's own."""
+    inflight: list[float] = columns.inflight.tolist()
     if not columns.unseen_rows:
-        return _of_rows(inflight, rows)
-    unseen = columns.unseen.tolist()
-    return floored([inflight[row] - unseen[row] for row in rows])
+        return inflight
+    unseen: list[float] = columns.unseen.tolist()
+    return floored([inflight[row] - unseen[row] for row in range(len(unseen))])
 
 
 def believed(columns: Columns, column: Floats, rows: list[int]) -> list[float]:
@@ -32,19 +36,34 @@ def believed(columns: Columns, column: Floats, rows: list[int]) -> list[float]:
 
 def queue(columns: Columns, rows: list[int]) -> list[float]:
     """Return `Columns.queue`."""
-    queues = list(map(add, columns.inflight.tolist(), columns.report.queue_beyond_ours_plain))
-    return floored(_of_rows(queues, rows))
+    return floored(_of_rows(queues(columns), rows))
+
+
+def queues(columns: Columns) -> list[float]:
+    """Return `Columns.queue` of all rows, ready or not, but for the floor: less than 0 means 0."""
+    ours: list[float] = columns.inflight.tolist()
+    beyond: list[float] = columns.report.queue_beyond_ours_plain
+    return [ours[row] + beyond[row] for row in range(len(beyond))]
 
 
 def kv(columns: Columns, rows: list[int]) -> list[float]:
     """Return `Columns.kv`."""
+    return _of_rows(kv_of_all(columns), rows)
+
+
+def kv_of_all(columns: Columns) -> list[float]:
+    """Return `Columns.kv` of all rows, ready or not."""
     report = columns.report
-    usage = report.kv_usage
+    usage: list[float] = report.kv_usage
     if not report.tells_capacity:
-        return _of_rows(usage, rows)
-    tokens, mark, share = columns.kv_tokens.tolist(), report.kv_mark, report.kv_per_token
-    sent = floored([tokens[row] - mark[row] for row in rows])
-    return [more * share[row] + usage[row] for more, row in zip(sent, rows, strict=True)]
+        return usage
+    tokens: list[float] = columns.kv_tokens.tolist()
+    mark: list[float] = report.kv_mark
+    share: list[float] = report.kv_per_token
+    return [
+        (sent if (sent := tokens[row] - mark[row]) > 0.0 else 0.0) * share[row] + filled
+        for row, filled in enumerate(usage)
+    ]
 
 
 def entries(column: Floats, rows: list[int]) -> list[float]:
@@ -53,9 +72,12 @@ def entries(column: Floats, rows: list[int]) -> list[float]:
 
 
 def _of_rows(values: list[float], rows: list[int]) -> list[float]:
+    count = len(rows)
+    if count == len(values):
+        return values
     first = rows[0]
-    if rows[-1] - first == len(rows) - 1:
-        return values[first : first + len(rows)]
+    if rows[-1] - first == count - 1:
+        return values[first : first + count]
     return [values[row] for row in rows]
 
 

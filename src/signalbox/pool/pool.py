@@ -13,8 +13,9 @@ from collections.abc import Mapping
 import numpy as np
 import xxhash
 
-from signalbox.pool.accounts import Accounts, Charge, ScrapeMark
+from signalbox.pool.accounts import Accounts
 from signalbox.pool.catalogue import Catalogue, HeldBack, Unloaded
+from signalbox.pool.charges import Charge, ScrapeMark
 from signalbox.pool.columns import Columns, Rows
 from signalbox.pool.endpoints import Endpoint
 from signalbox.pool.intake import take_in

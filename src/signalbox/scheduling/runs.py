@@ -52,9 +52,11 @@ class Run(ABC, Generic[R, F]):
         self._binding = profile.binding
         self._preferences = profile.preferences
         self._faults = profile.faults
-        self._filters: list[tuple[str, Callable[[Cycle, R], R]]] = [
-            (plugin.name, method) for plugin, method in zip(profile.filters, keep, strict=True)
+        self._filters: list[tuple[str, Callable[[Cycle, R], R], bool]] = [
+            (plugin.name, method, place < self._binding)
+            for place, (plugin, method) in enumerate(zip(profile.filters, keep, strict=True))
         ]
+        """Each with whether no fallback may get around it."""
         self._scorers: list[tuple[str, float, Callable[[Cycle, R], F]]] = [
             (plugin.name, weight, method) for (plugin, weight), method in zip(profile.scorers, score, strict=True)
         ]
@@ -69,7 +71,9 @@ class Run(ABC, Generic[R, F]):
         count = len(rows)
         steps = cycle.steps
         begun = len(steps)
-        for index, (name, keep) in enumerate(self._filters):
+        index = -1
+        for name, keep, binding in self._filters:
+            index += 1
             before = count
             try:
                 kept = keep(cycle, candidates)
@@ -88,18 +92,23 @@ class Run(ABC, Generic[R, F]):
                 if not count:
                     steps[-1].ends, steps[-1].begun = self._name, begun
                     return None
-            if index < self._binding:
+            if binding:
                 allowed = candidates
         if not count:
             return None
-        totals, parts = self._score(cycle, candidates)
-        chosen = self._pick(cycle, candidates, totals, self._endpoints, begun)
-        missing = self._endpoints - len(chosen)
+        name, wanted = self._name, self._endpoints
+        if self._scorers:
+            totals, parts = self._score(cycle, candidates)
+            scores: tuple[Ranking, ...] = (Ranking(name, candidates, totals, parts),) if parts else ()
+        else:
+            totals, scores = self._zeros(count), ()
+        chosen = self._pick(cycle, candidates, totals, wanted, begun)
+        missing = wanted - len(chosen)
         if missing > 0 and len(allowed) > count:
             others = self._without(allowed, candidates)
-            chosen = chosen + self._pick(cycle, others, self._score(cycle, others)[0], missing, begun)
-        scores = (Ranking(self._name, candidates, totals, parts),) if parts else ()
-        return Decision(tuple(chosen), tuple(steps), self._name, scores)
+            totals = self._score(cycle, others)[0] if self._scorers else self._zeros(len(others))
+            chosen = chosen + self._pick(cycle, others, totals, missing, begun)
+        return Decision(tuple(chosen), tuple(steps), name, scores)
 
     def _again(self, cycle: Cycle, rows: R, last: int, begun: int) -> R:
         """Begin again with ``rows``, since the binding filter at ``last`` left none of those that preferences before
@@ -107,7 +116,7 @@ class Run(ABC, Generic[R, F]):
         alone leave nobody."""
         steps = cycle.steps
         preferences = [self._filters[index] for index in sorted(self._preferences) if index < last]
-        names = {name for name, _ in preferences}
+        names = {name for name, *_ in preferences}
         narrowing = [step.plugin for step in steps[begun:] if step.plugin in names and 0 < step.after < step.before]
         if not narrowing:
             return rows[:0]
@@ -115,7 +124,7 @@ class Run(ABC, Generic[R, F]):
         steps.append(Step(told, 0, len(rows), rows))
         binding = [self._filters[index] for index in range(last + 1) if index not in self._preferences]
         candidates = rows
-        for place, (name, keep) in enumerate(binding + preferences):
+        for place, (name, keep, _) in enumerate(binding + preferences):
             before = len(candidates)
             try:
                 kept = keep(cycle, candidates)
@@ -131,8 +140,6 @@ class Run(ABC, Generic[R, F]):
 
     def _score(self, cycle: Cycle, rows: R) -> tuple[F, list[Part[F]]]:
         count = len(rows)
-        if not self._scorers:
-            return self._total(count, []), []
         parts: list[Part[F]] = []
         try:
             for name, weight, score in self._scorers:
@@ -165,12 +172,17 @@ class Run(ABC, Generic[R, F]):
     def _pick(self, cycle: Cycle, rows: R, totals: F, limit: int, begun: int) -> list[int]:
         fault = ""
         try:
-            picked = self._plain(self._method(cycle, rows, totals, limit))
+            picked = self._method(cycle, rows, totals, limit)
+            chosen: list[int] = picked if isinstance(picked, list) else picked.tolist()
         except Exception as error:
             fault = self._faults.note(self._picker, error)
-            picked = self._by_total(cycle, rows, totals)[:limit]
-        cycle.steps.append(Step(self._picker, len(rows), len(picked), None, fault, self._name, begun))
-        return picked
+            chosen = self._by_total(cycle, rows, totals)[:limit]
+        cycle.steps.append(Step(self._picker, len(rows), len(chosen), None, fault, self._name, begun))
+        return chosen
+
+    @abstractmethod
+    def _zeros(self, count: int) -> F:
+        """Return the sums of ``count`` candidates that nobody scores."""
 
     @abstractmethod
     def _total(self, count: int, parts: list[Part[F]]) -> F:
@@ -184,10 +196,6 @@ class Run(ABC, Generic[R, F]):
     def _by_total(self, cycle: Cycle, rows: R, totals: F) -> list[int]:
         """Return all rows, best first; of equal ones those with the fewest requests in flight."""
 
-    @abstractmethod
-    def _plain(self, rows: R) -> list[int]:
-        """Return a list."""
-
 
 class ArrayRun(Run[Rows, Floats]):
     """For any number of rows and any plugins."""
@@ -195,6 +203,9 @@ class ArrayRun(Run[Rows, Floats]):
     def __init__(self, profile: Profile) -> None:
         keep = [plugin.keep for plugin in profile.filters]
         super().__init__(profile, keep, [scorer.score for scorer, _ in profile.scorers], profile.picker.pick)
+
+    def _zeros(self, count: int) -> Floats:
+        return np.zeros(count)
 
     def _total(self, count: int, parts: list[Part[Floats]]) -> Floats:
         totals: Floats = np.zeros(count)
@@ -210,11 +221,8 @@ class ArrayRun(Run[Rows, Floats]):
         return rows
 
     def _by_total(self, cycle: Cycle, rows: Rows, totals: Floats) -> list[int]:
-        return self._plain(rows[np.lexsort((cycle.columns.requests(rows), -totals))])
-
-    def _plain(self, rows: Rows) -> list[int]:
-        plain: list[int] = rows.tolist()
-        return plain
+        ranked: list[int] = rows[np.lexsort((cycle.columns.requests(rows), -totals))].tolist()
+        return ranked
 
 
 class ListRun(Run[list[int], list[float]]):
@@ -234,10 +242,15 @@ class ListRun(Run[list[int], list[float]]):
             and _has_twin(profile.picker, "pick")
         )
 
+    def _zeros(self, count: int) -> list[float]:
+        return [0.0] * count
+
     def _total(self, count: int, parts: list[Part[list[float]]]) -> list[float]:
         if not parts:
             return [0.0] * count
         (_, weight, scores), *others = parts
+        if len(others) == 2:  # as in the default profile: the same sums in one go
+            return _three(weight, scores, *others[0][1:], *others[1][1:])
         totals = [weight * score for score in scores]
         for _, weight, scores in others:
             totals = [total + weight * score for total, score in zip(totals, scores, strict=True)]
@@ -253,8 +266,12 @@ class ListRun(Run[list[int], list[float]]):
         ranked = zip(map(neg, totals), few.requests(cycle.columns, rows), rows, strict=True)
         return [row for *_, row in sorted(ranked)]
 
-    def _plain(self, rows: list[int]) -> list[int]:
-        return rows
+
+def _three(
+    first: float, of_first: list[float], second: float, of_second: list[float], third: float, of_third: list[float]
+) -> list[float]:
+    """Return the weighted sums of three lists of the same length."""
+    return [first * a + second * b + third * c for a, b, c in zip(of_first, of_second, of_third)]  # noqa: B905
 
 
 def _has_twin(plugin: Filter | Scorer | Picker, method: str) -> bool:

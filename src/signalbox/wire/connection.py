@@ -15,19 +15,21 @@ from signalbox.wire.frames import (
     END_STREAM,
     FRAME_HEADER,
     FRAME_HEADER_BYTES,
+    HEADERS,
     LARGEST_STREAM_ID,
     PADDED,
     PREFACE,
     PRIORITY_FLAG,
+    RST_STREAM,
 )
 from signalbox.wire.header_assembly import HeaderAssembly
 from signalbox.wire.header_blocks import HeaderDecoder
 from signalbox.wire.limits import Limits
+from signalbox.wire.octets import NATIVE, read_uint24, read_uint32
 from signalbox.wire.stream import Stream
 from signalbox.wire.stream_table import Accept, StreamTable, unpad
 
 _unpack_header = FRAME_HEADER.unpack_from
-_unpack_uint32 = frames.UINT32.unpack_from
 
 _Handler = Callable[[int, int, bytes, int, int], None]
 """Stream id, flags, the read buffer, and where the frame's content begins and ends in it."""
@@ -43,6 +45,8 @@ class HTTP2Connection:
 
     def __init__(self, accept: Accept, limits: Limits, now: float = 0.0) -> None:
         self._limits = limits
+        self._most_frame_bytes = limits.frame_bytes
+        self._most_block_bytes = limits.header_list_bytes
         self._decoder = HeaderDecoder(limits.header_list_bytes)
         self._table = StreamTable(accept, self._decoder, limits)
         self._table.now = now
@@ -61,19 +65,16 @@ class HTTP2Connection:
         self._preface_seen = False
         self._block: HeaderAssembly | None = None
         self._control = control = ControlFrames(self._table, self._decoder, limits)
-        # In the order of the frame types' numbers. DATA comes here only where no stream is open for it.
-        self._handlers: tuple[_Handler, ...] = (
-            self._on_stray_data,
-            self._on_headers,
-            control.priority,
-            self._on_rst_stream,
-            control.settings,
-            control.push_promise,
-            control.ping,
-            control.goaway,
-            control.window_update,
-            self._on_continuation,
-        )
+        self._handlers: dict[int, _Handler] = {
+            DATA: self._on_stray_data,  # comes there only where no stream is open for it
+            frames.PRIORITY: control.priority,
+            frames.SETTINGS: control.settings,
+            frames.PUSH_PROMISE: control.push_promise,
+            frames.PING: control.ping,
+            frames.GOAWAY: control.goaway,
+            frames.WINDOW_UPDATE: control.window_update,
+            CONTINUATION: self._on_continuation,
+        }
         self._announce()
 
     def _announce(self) -> None:
@@ -212,14 +213,20 @@ class HTTP2Connection:
             offset = len(PREFACE)
         table = self._table
         streams = self.streams
-        limit = self._limits.frame_bytes
+        limit = self._most_frame_bytes
         while not self._over:
             start = offset + FRAME_HEADER_BYTES
             if start > size:
                 self._wanted = FRAME_HEADER_BYTES
                 return offset
-            high, low, kind, flags, stream_id = _unpack_header(data, offset)
-            length = high << 8 | low
+            if NATIVE:
+                length = read_uint24(data, offset)
+                kind = data[offset + 3]
+                flags = data[offset + 4]
+                stream_id = read_uint32(data, offset + 5)
+            else:
+                high, low, kind, flags, stream_id = _unpack_header(data, offset)
+                length = high << 8 | low
             if length > limit:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"frame of {length} bytes, limit {limit}")
             end = start + length
@@ -244,8 +251,12 @@ class HTTP2Connection:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a header block is interrupted by another frame")
         elif not self._control.settings_seen and (kind != frames.SETTINGS or flags & ACK):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the preface is not followed by SETTINGS")
-        if kind < len(self._handlers):
-            self._handlers[kind](stream_id, flags, data, start, end)
+        if kind == HEADERS:
+            self._on_headers(stream_id, flags, data, start, end)
+        elif kind == RST_STREAM:
+            self._on_rst_stream(stream_id, data, start, end)
+        elif (handler := self._handlers.get(kind)) is not None:
+            handler(stream_id, flags, data, start, end)
         else:
             self._control.count("frames of unknown type")
 
@@ -262,10 +273,10 @@ class HTTP2Connection:
             start += 5
             if start > end:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "HEADERS too short for its priority")
-        limits = self._limits
-        if flags & END_HEADERS and end - start <= limits.header_list_bytes:
-            self._on_block(stream_id, data[start:end], bool(flags & END_STREAM))
+        if flags & END_HEADERS and end - start <= self._most_block_bytes:
+            self._on_block(stream_id, data[start:end], flags & END_STREAM != 0)
         else:
+            limits = self._limits
             piece = data[start:end]
             block = HeaderAssembly(stream_id, flags, piece, limits.header_list_bytes, limits.continuation_frames)
             self._block = block
@@ -285,8 +296,8 @@ class HTTP2Connection:
         if not self._table.block(stream_id, block, end_stream):
             self._control.count("HEADERS on closed streams")
 
-    def _on_rst_stream(self, stream_id: int, flags: int, data: bytes, start: int, end: int) -> None:
+    def _on_rst_stream(self, stream_id: int, data: bytes, start: int, end: int) -> None:
         if end - start != 4:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM is not 4 bytes")
-        if not self._table.rst_stream(stream_id, _unpack_uint32(data, start)[0]):
+        if not self._table.rst_stream(stream_id, read_uint32(data, start)):
             self._control.count("RST_STREAM on closed streams")

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from struct import Struct
 from typing import Final
 
+from signalbox.wire.octets import NATIVE, OCTETS
+
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 DATA: Final = 0x0
@@ -39,17 +41,35 @@ LARGEST_WINDOW: Final = 2**31 - 1
 LARGEST_STREAM_ID: Final = 2**31 - 1
 
 FRAME_HEADER: Final = Struct(">HBBBI")
-"""Length (upper 16 bits, lower 8 bits), type, flags, stream id: 9 bytes."""
+"""Length (upper 16 bits, lower 8 bits), type, flags, stream id: 9 bytes. Compiled code reads and writes it
+byte by byte, see :mod:`signalbox.wire.octets`."""
 FRAME_HEADER_BYTES: Final = 9
 SETTING: Final = Struct(">HI")
 UINT32: Final = Struct(">I")
 GOAWAY_FIELDS: Final = Struct(">II")
+_RST_STREAM: Final = Struct(">HBBBII")  # `FRAME_HEADER`, then the code
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
     """Return one whole frame."""
-    size = len(payload)
-    return FRAME_HEADER.pack(size >> 8, size & 0xFF, kind, flags, stream_id) + payload
+    return frame_header(len(payload), kind, flags, stream_id) + payload
+
+
+def frame_header(size: int, kind: int, flags: int, stream_id: int) -> bytes:
+    """Return the header of a frame with ``size`` bytes of content."""
+    if NATIVE:
+        return b"%b%b%b%b%b%b%b%b%b" % (
+            OCTETS[size >> 16],
+            OCTETS[size >> 8 & 0xFF],
+            OCTETS[size & 0xFF],
+            OCTETS[kind],
+            OCTETS[flags],
+            OCTETS[stream_id >> 24],
+            OCTETS[stream_id >> 16 & 0xFF],
+            OCTETS[stream_id >> 8 & 0xFF],
+            OCTETS[stream_id & 0xFF],
+        )
+    return FRAME_HEADER.pack(size >> 8, size & 0xFF, kind, flags, stream_id)
 
 
 def settings(values: Iterable[tuple[int, int]]) -> bytes:
@@ -62,7 +82,7 @@ SETTINGS_ACK: Final = frame(SETTINGS, ACK, 0)
 
 def rst_stream(stream_id: int, code: int) -> bytes:
     """Return a RST_STREAM frame."""
-    return frame(RST_STREAM, 0, stream_id, UINT32.pack(code))
+    return _RST_STREAM.pack(0, 4, RST_STREAM, 0, stream_id, code)
 
 
 def window_update(stream_id: int, increment: int) -> bytes:

@@ -10,7 +10,7 @@ from signalbox.wire.calls import Accept, HearsOversized, Receiver
 from signalbox.wire.header_rules import Field
 from signalbox.wire.messages import MessageFault, MessageReader, MessageTooLong
 from signalbox.wire.status import RESPONSE_BLOCK, Status, trailer_block, trailers_only_block
-from signalbox.wire.stream import Stream
+from signalbox.wire.stream import Exchange, Stream
 
 if TYPE_CHECKING:
     from signalbox.wire.session import GrpcSession
@@ -43,7 +43,7 @@ class _Nobody:
 NOBODY: Final[Receiver] = _Nobody()
 
 
-class GrpcCall:
+class GrpcCall(Exchange):
     """`Call` to the service above, `Exchange` to the connection below."""
 
     __slots__ = ("_metadata", "_method", "_over", "_reader", "_receiver", "_session", "_started", "_stream", "_timer")
@@ -119,7 +119,7 @@ class GrpcCall:
         if self._over:
             return
         try:
-            self._reader.feed(buffer, start, end, self._receiver.message)
+            self._reader.feed(buffer, start, end, self._receiver)
         except MessageTooLong as long:
             self._too_long(long)
         except MessageFault as fault:

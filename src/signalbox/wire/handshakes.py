@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import cast
@@ -35,6 +36,9 @@ class Handshakes:
         self._made = made
         self._cut = cut
         self._under_way: dict[asyncio.Task[None], None] = {}
+        self.failures: Counter[str] = Counter()
+        """Those that came to nothing: ``crowded`` out by later ones, ``timeout``, or ``refused`` by one of the two
+        sides, for want of TLS or of a certificate, or because it went away."""
 
     def __len__(self) -> int:
         return len(self._under_way)
@@ -46,6 +50,7 @@ class Handshakes:
     def begin(self, peer: socket.socket) -> None:
         """Shake hands with ``peer``, which is ours from now on."""
         if len(self._under_way) >= self._most:
+            self.failures["crowded"] += 1
             self._cut()
             oldest = next(iter(self._under_way))
             del self._under_way[oldest]
@@ -70,7 +75,9 @@ class Handshakes:
             await self._loop.connect_accepted_socket(
                 self._made, peer, ssl=self._tls, ssl_handshake_timeout=self._seconds
             )
-        except OSError:  # no TLS, a certificate that is not wanted, too slow, gone
+        except OSError as error:
+            # Both loops say so of one that took too long. A peer that goes away is a `ConnectionResetError`.
+            self.failures["timeout" if isinstance(error, ConnectionAbortedError) else "refused"] += 1
             peer.close()
 
 

@@ -60,11 +60,13 @@ def _too_many_updates(block: bytes) -> bool:
 class HeaderDecoder:
     """Decodes the blocks of one connection in the order they came."""
 
-    __slots__ = ("_cache", "_cached_bytes", "_decoder", "_self_contained", "large_bytes")
+    __slots__ = ("_cache", "_cached_bytes", "_decoder", "_last", "_last_head", "_self_contained", "large_bytes")
 
     def __init__(self, max_list_bytes: int) -> None:
         self._decoder = Decoder(max_header_list_size=max_list_bytes)
         self._cache: dict[bytes, RequestHead] = {}
+        self._last = b""
+        self._last_head: RequestHead | None = None
         self._self_contained = False
         self._cached_bytes = 0
         self.large_bytes = 0
@@ -113,8 +115,12 @@ class HeaderDecoder:
 
     def request(self, stream_id: int, block: bytes) -> RequestHead:
         """Decode and check a request's block; raises what `fields` and `request_head` raise."""
+        last = self._last_head
+        if last is not None and block == self._last:
+            return last  # found without hashing it
         head = self._cache.get(block)
         if head is not None:
+            self._last, self._last_head = block, head
             return head
         stateless = self._self_contained
         head = request_head(self.fields(stream_id, block))
@@ -129,3 +135,4 @@ class HeaderDecoder:
         """Keep no heads; the next of each kind is decoded again."""
         self._cache.clear()
         self._cached_bytes = 0
+        self._last, self._last_head = b"", None

@@ -48,7 +48,12 @@ class Limits:
     message_seconds: float = 60.0
     """A message that is not complete this long after its beginning was noticed (once a second) ends its call."""
     turn_seconds: float = 0.002
-    """How long the rest of long reads is worked on before the loop goes round. The slice that is begun is finished."""
+    """CPU time for the rest of long reads before the loop goes round. The slice that is begun is finished."""
+    exchange_seconds: float = 0.005
+    """CPU time that an exchange earns its connection, and once more each second that it is open. While time is short
+    those that take more than they earn have no more than `debtors_share`."""
+    debtors_share: float = 0.05
+    """Of the time: what connections that took more than they earned have, all together, while others need it."""
     reset_burst: int = 1000
     resets_per_second: float = 100.0
     """Streams that the peer resets before they are answered, or makes us reset; each better end allows one more."""
@@ -63,6 +68,8 @@ class Limits:
                 raise ValueError(f"Limits.{name} is {getattr(self, name)}: use a number above 0")
         if not 16_384 <= self.frame_bytes <= 16_777_215:
             raise ValueError(f"Limits.frame_bytes is {self.frame_bytes}: RFC 9113 allows 16384 to 16777215")
+        if self.debtors_share > 1:
+            raise ValueError(f"Limits.debtors_share is {self.debtors_share}: it is a part, use at most 1")
         for name in ("stream_window_bytes", "connection_window_bytes"):
             if not 65_535 <= getattr(self, name) <= 2**31 - 1:
                 raise ValueError(f"Limits.{name} is {getattr(self, name)}: use 65535 to 2147483647")

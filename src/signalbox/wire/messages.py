@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from struct import Struct
-from typing import Final
+from typing import Final, Protocol
 
+from signalbox.wire.octets import NATIVE, read_uint32
 from signalbox.wire.status import Status
 
 PREFIX: Final = Struct(">BI")
@@ -32,6 +32,13 @@ class MessageTooLong(MessageFault):
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(Status.RESOURCE_EXHAUSTED, f"message of {size} bytes, limit {limit}")
         self.size = size
+
+
+class HearsMessages(Protocol):
+    """Whoever messages are for: a `Receiver`."""
+
+    def message(self, data: bytes) -> None:
+        """The next message."""
 
 
 class Holdings:
@@ -65,14 +72,14 @@ class MessageReader:
         self.seen_unfinished: float | None = None
         """When somebody first noticed the message that is unfinished now; for them to write."""
 
-    def feed(self, buffer: bytes, start: int, end: int, deliver: Callable[[bytes], None]) -> None:
-        """Deliver every message completed by ``buffer[start:end]``, in order.
+    def feed(self, buffer: bytes, start: int, end: int, receiver: HearsMessages) -> None:
+        """Give ``receiver`` every message completed by ``buffer[start:end]``, in order.
 
         Raises `MessageFault`: RESOURCE_EXHAUSTED for a message over the limit or when the connection's holdings are
         full, UNIMPLEMENTED for a compressed message, INTERNAL for another flag.
         """
         if self._missing:
-            start = self._continue(buffer, start, end, deliver)
+            start = self._continue(buffer, start, end, receiver)
         elif self._prefix:
             buffer = self._prefix + buffer[start:end]
             start, end = 0, len(buffer)
@@ -80,7 +87,11 @@ class MessageReader:
             if end >= PREFIX_BYTES:
                 self.seen_unfinished = None
         while end - start >= PREFIX_BYTES and not self.closed:
-            flag, size = _unpack_prefix(buffer, start)
+            if NATIVE:
+                flag = buffer[start]
+                size = read_uint32(buffer, start + 1)
+            else:
+                flag, size = _unpack_prefix(buffer, start)
             if flag or size > self._limit:
                 raise self._fault(flag, size)
             start += PREFIX_BYTES
@@ -89,7 +100,7 @@ class MessageReader:
                 self._missing = stop - end
                 self._hold(buffer[start:end])
                 return
-            deliver(buffer[start:stop])
+            receiver.message(buffer[start:stop])
             if stop == end:
                 return
             start = stop
@@ -106,7 +117,7 @@ class MessageReader:
         """Part of a message has come and not the rest."""
         return bool(self._missing or self._prefix)
 
-    def _continue(self, buffer: bytes, start: int, end: int, deliver: Callable[[bytes], None]) -> int:
+    def _continue(self, buffer: bytes, start: int, end: int, receiver: HearsMessages) -> int:
         """Add to the message that is held; return where the next one starts in ``buffer``."""
         stop = min(end, start + self._missing)
         self._missing -= stop - start
@@ -114,7 +125,7 @@ class MessageReader:
         if not self._missing:
             whole = b"".join(self._pieces)
             self._drop()
-            deliver(whole)
+            receiver.message(whole)
         return stop
 
     def _hold(self, piece: bytes) -> None:

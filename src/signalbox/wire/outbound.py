@@ -17,15 +17,23 @@ from signalbox.wire.frames import (
     FRAME_HEADER,
     HEADERS,
     LARGEST_WINDOW,
+    frame_header,
     header_frames,
 )
 from signalbox.wire.header_blocks import TABLE_SIZE_ZERO
 from signalbox.wire.messages import PREFIX, PREFIX_BYTES
+from signalbox.wire.octets import NATIVE, OCTETS
 from signalbox.wire.stream import Stream
 
 _pack_header = FRAME_HEADER.pack
 _pack_prefix = PREFIX.pack
 _pack_both: Final = Struct(">HBBBIBI").pack  # `FRAME_HEADER`, then `PREFIX`
+
+
+def _message_head(stream: Stream) -> bytes:
+    """Return what stands between the two lengths at the head of each DATA frame that holds a message."""
+    stream.message_head = head = frame_header(0, DATA, 0, stream.id)[3:] + b"\x00"  # not compressed
+    return head
 
 
 class Outbound:
@@ -43,6 +51,7 @@ class Outbound:
         "_drained",
         "_in_line",
         "_table_size_due",
+        "answered",
         "frame_size",
         "initial_window",
         "queued_bytes",
@@ -55,6 +64,8 @@ class Outbound:
         self._chunks: list[bytes | memoryview] = []
         self._in_line: OrderedDict[int, Stream] = OrderedDict()
         self._table_size_due = False
+        self.answered = 0
+        """How many responses have begun, those not counted that hold nothing but their head."""
         self.window = DEFAULT_WINDOW
         self.initial_window = DEFAULT_WINDOW
         """SETTINGS_INITIAL_WINDOW_SIZE of the peer."""
@@ -73,9 +84,8 @@ class Outbound:
         chunks = self._chunks
         if not chunks:
             return b""
-        taken = b"".join(chunks)
-        chunks.clear()
-        return taken
+        self._chunks = []
+        return b"".join(chunks)
 
     def put(self, frame: bytes) -> None:
         """Add a frame that flow control does not concern."""
@@ -95,6 +105,8 @@ class Outbound:
         if end_stream:
             stream.local_open = False
             self._closed(stream)
+        else:
+            self.answered += 1
 
     def message(self, stream: Stream, message: bytes, now: float) -> None:
         """Add a gRPC message as body: its prefix and its bytes."""
@@ -103,7 +115,20 @@ class Outbound:
         if size <= stream.send_window and size <= self.window and size <= self.frame_size and not stream.queue:
             stream.send_window -= size
             self.window -= size
-            self._chunks.append(_pack_both(size >> 8, size & 0xFF, DATA, 0, stream.id, 0, length))
+            if NATIVE:
+                head = b"%b%b%b%b%b%b%b%b" % (
+                    OCTETS[size >> 16],
+                    OCTETS[size >> 8 & 0xFF],
+                    OCTETS[size & 0xFF],
+                    stream.message_head or _message_head(stream),
+                    OCTETS[length >> 24],
+                    OCTETS[length >> 16 & 0xFF],
+                    OCTETS[length >> 8 & 0xFF],
+                    OCTETS[length & 0xFF],
+                )
+            else:
+                head = _pack_both(size >> 8, size & 0xFF, DATA, 0, stream.id, 0, length)
+            self._chunks.append(head)
             self._chunks.append(message)
         else:
             self.data(stream, _pack_prefix(0, length) + message, now)
@@ -219,5 +244,5 @@ class Outbound:
         size = len(block)
         if size <= self.frame_size:
             flags = END_HEADERS | END_STREAM if end_stream else END_HEADERS
-            return _pack_header(size >> 8, size & 0xFF, HEADERS, flags, stream.id) + block
+            return frame_header(size, HEADERS, flags, stream.id) + block
         return header_frames(stream.id, block, end_stream, self.frame_size)

@@ -12,6 +12,7 @@ from signalbox.wire.errors import ConnectionFault, ErrorCode
 from signalbox.wire.limits import KIB, MIB, Limits
 from signalbox.wire.session import GrpcSession
 from signalbox.wire.turns import SLICE, Backlog, Turns
+from signalbox.wire.turns_standing import Standing
 
 _WRITE_HIGH_WATER: Final = 256 * KIB
 _READ_STOP: Final = 1 * MIB
@@ -19,6 +20,10 @@ _READ_STOP: Final = 1 * MIB
 _FULL_READ: Final = 64 * KIB
 """uvloop goes on reading a socket whose reads are full (256 KiB), up to 32 times before anybody else has a turn: after
 more than this the socket sits out until the loop has gone round."""
+_SLICES: Final = 4
+"""Slices in a turn, where bytes cost so much that the clock and not their number bounds a slice."""
+_ONE_IN: Final = 16
+"""Of the reads of a connection with plenty to pay with, one in at most so many is weighed."""
 _LINGER_SECONDS: Final = 5.0
 """How long a closed connection may take to read our last words."""
 
@@ -49,11 +54,16 @@ class GrpcProtocol(asyncio.Protocol):
         "_pinged",
         "_reading",
         "_sits_out",
+        "_slice",
+        "_standing",
         "_started",
         "_stuck",
         "_transport",
         "_turns",
+        "_until_weighed",
+        "_unweighed",
         "buffered_bytes",
+        "in_debt",
         "session",
     )
 
@@ -69,7 +79,11 @@ class GrpcProtocol(asyncio.Protocol):
     ) -> None:
         self._loop = loop
         self._turns = turns
-        self._backlog = Backlog()
+        self._backlog = Backlog(limits.turn_seconds / _SLICES)
+        self._slice = 0
+        self._unweighed = self._until_weighed = 0
+        self.in_debt = False
+        """It has had more of our time than it earned; see `Standing`."""
         self._reading = True
         self._sits_out = False
         self._limits = limits
@@ -87,6 +101,7 @@ class GrpcProtocol(asyncio.Protocol):
         self._held_bytes = 0
         self._stuck = 0
         self._flush_due = False
+        self._standing = Standing(limits.exchange_seconds, turns.shares, self._started)
         self.session = GrpcSession(routes, limits, loop.call_later, self._wake, self._started)
 
     # ---- asyncio.Protocol
@@ -101,18 +116,23 @@ class GrpcProtocol(asyncio.Protocol):
             self.session.connection.fail(ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many connections"))
         elif tls is not None and tls.selected_alpn_protocol() != "h2":
             self.session.connection.fail(ConnectionFault(ErrorCode.HTTP_1_1_REQUIRED, "ALPN did not choose h2"))
+        if self._turns.pressed:
+            self._standing.enter(self._started)
+            self.in_debt = self._standing.in_debt
         self._flush()
 
     def data_received(self, data: bytes) -> None:
         """Handle one read; everything sent meanwhile leaves in one write. A long read waits its turn."""
         self._last_read = now = self._loop.time()
         self._pinged = False
-        if len(data) > SLICE or self._backlog:
+        if len(data) > SLICE or not self._reading or (self.in_debt and self._turns.pressed):
             self._line_up(data)
-            return
-        self._flush_due = True
-        self.session.connection.receive(data, now)
-        self._flush()
+        elif self._turns.pressed:
+            self._weigh(data, now)
+        else:
+            self._flush_due = True
+            self.session.connection.receive(data, now)
+            self._flush()
 
     def pause_writing(self) -> None:
         """The socket takes no more for now."""
@@ -148,13 +168,49 @@ class GrpcProtocol(asyncio.Protocol):
             return False
         self._flush_due = True
         self._last_read = now = self._loop.time()
-        self.session.connection.receive(self._backlog.take(), now)
+        piece = self._backlog.take()
+        self._slice = len(piece)
+        self.session.connection.receive(piece, now)
         return bool(self._backlog) and not self.session.connection.finished
 
     def rest(self) -> None:
         """Send what the slices of this turn were answered; read on when none is left."""
         self._flush()
         self._read_or_wait()
+
+    def charge(self, seconds: float, now: float) -> None:
+        """Let the connection pay for its last slice, which took so much CPU time."""
+        if self._slice:
+            self._backlog.cost(seconds, self._slice)
+            self._pay(seconds, self._slice, now)
+            self._slice = 0
+
+    def _weigh(self, data: bytes, now: float) -> None:
+        """Handle a short read while time is short, and let the connection pay for it.
+
+        Where there is plenty to pay with, one in a few reads pays for the others; which one, no peer can tell.
+        """
+        turns = self._turns
+        turns.shares.hear(now)
+        self._flush_due = True
+        if self._until_weighed:
+            self._until_weighed -= 1
+            self.session.connection.receive(data, now)
+            self._flush()
+            return
+        began = turns.clock()
+        self.session.connection.receive(data, now)
+        self._flush()
+        done = turns.clock()
+        reads = self._unweighed + 1
+        self._pay((done - began) * reads, len(data) * reads, now)
+        self._unweighed = self._until_weighed = int(done * 1e7) % _ONE_IN if self._standing.rich else 0
+
+    def _pay(self, seconds: float, size: int, now: float) -> None:
+        standing = self._standing
+        connection = self.session.connection
+        standing.charge(seconds, size, connection.outbound.answered, len(connection.streams), now)
+        self.in_debt = standing.in_debt
 
     def _line_up(self, data: bytes) -> None:
         """Keep a long read, and read no more until it has been worked off."""
@@ -286,7 +342,7 @@ class GrpcProtocol(asyncio.Protocol):
     def _hold(self, out: bytes) -> None:
         self._held.append(out)
         self._held_bytes += len(out)
-        if self._held_bytes > self._limits.buffered_bytes:
+        if self._held_bytes + self._transport.get_write_buffer_size() > self._limits.buffered_bytes:
             self.abort()
         else:
             self._read_or_wait()

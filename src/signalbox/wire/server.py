@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _LOG_SECONDS = 60.0
 """Of each kind of trouble the first is logged, and then one in this time: an attack is not to fill a disk."""
+_LOOK_SECONDS = 0.1
+"""How often to see whether CPU time has become short."""
 _CLOSE_SECONDS = 1.0
 """How long `GrpcServer.close` lets the last bytes go out."""
 
@@ -32,6 +34,7 @@ class GrpcServer:
         self._limits = limits or Limits()
         self._server: asyncio.Server | None = None
         self._handshakes: Handshakes | None = None
+        self._look: asyncio.TimerHandle | None = None
         self._protocols: set[GrpcProtocol] = set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -40,7 +43,6 @@ class GrpcServer:
         self._buffered_bytes = 0
         self._faults: Counter[ErrorCode] = Counter()
         self._cut_for_memory = 0
-        self._handshakes_cut = 0
         self._logged: dict[str, float] = {}
         bounds = self._limits
         shortest = min(
@@ -66,6 +68,11 @@ class GrpcServer:
     def handshakes(self) -> int:
         """How many more are in their TLS handshake."""
         return 0 if self._handshakes is None else len(self._handshakes)
+
+    @property
+    def handshake_failures(self) -> Counter[str]:
+        """How many handshakes came to nothing, by reason: ``crowded``, ``timeout`` or ``refused``."""
+        return Counter() if self._handshakes is None else self._handshakes.failures.copy()
 
     @property
     def calls(self) -> int:
@@ -94,7 +101,7 @@ class GrpcServer:
         if tls is not None:
             tls.set_alpn_protocols(["h2"])
         loop = asyncio.get_running_loop()
-        turns = Turns(loop, self._limits.turn_seconds)
+        turns = Turns(loop, self._limits.turn_seconds, self._limits.debtors_share)
         limits = self._limits
 
         def made() -> asyncio.Protocol:
@@ -109,6 +116,7 @@ class GrpcServer:
         self._server = await loop.create_server(accept, host, port, reuse_port=reuse_port or None, backlog=1024)
         self._port = self._server.sockets[0].getsockname()[1]
         self._schedule_sweep(loop)
+        self._look_again(loop, turns)
 
     async def drain(self, timeout: float) -> None:
         """Listen no more, let open calls finish for at most ``timeout`` seconds, then close what is left."""
@@ -135,6 +143,9 @@ class GrpcServer:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
 
     async def __aenter__(self) -> GrpcServer:
         return self
@@ -165,9 +176,8 @@ class GrpcServer:
             self._empty.set()
 
     def _handshake_cut(self) -> None:
-        self._handshakes_cut += 1
         reason = f"more than {self._limits.connections} connections in their TLS handshake: the oldest goes"
-        self._warn("handshakes", "connection cut", reason, self._handshakes_cut)
+        self._warn("handshakes", "connection cut", reason, self.handshake_failures["crowded"])
 
     def _grew(self, change: int) -> None:
         self._buffered_bytes += change
@@ -187,6 +197,10 @@ class GrpcServer:
 
     def _schedule_sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         self._sweep = loop.call_later(self._sweep_seconds, self._check_all, loop)
+
+    def _look_again(self, loop: asyncio.AbstractEventLoop, turns: Turns) -> None:
+        self._look = loop.call_later(_LOOK_SECONDS, self._look_again, loop, turns)
+        turns.look()
 
     def _check_all(self, loop: asyncio.AbstractEventLoop) -> None:
         self._schedule_sweep(loop)  # first: whatever happens to one connection, the others are looked after

@@ -24,12 +24,13 @@ class GrpcSession:
     the socket then writes what `take` returns, at once or a little later.
     """
 
-    __slots__ = ("_call_later", "_routes", "connection", "holdings", "limits", "outbound", "wake")
+    __slots__ = ("_call_later", "_most_waiting", "_routes", "connection", "holdings", "limits", "outbound", "wake")
 
     def __init__(
         self, routes: Routes, limits: Limits, call_later: CallLater, wake: Callable[[], None], now: float = 0.0
     ) -> None:
-        self._routes = routes
+        self._routes = {path.encode("latin-1"): (path, accept) for path, accept in routes.items()}
+        self._most_waiting = limits.buffered_bytes
         self._call_later = call_later
         self.limits = limits
         self.wake = wake
@@ -43,7 +44,7 @@ class GrpcSession:
         Where answers wait beyond the limit, the calls that hold the most are cut first: here, and not while one of
         their services is in the middle of a send.
         """
-        if self.outbound.queued_bytes > self.limits.buffered_bytes:
+        if self.outbound.queued_bytes > self._most_waiting:
             self.connection.relieve()
         return self.outbound.take()
 
@@ -60,7 +61,8 @@ class GrpcSession:
                 call.cut_trickling(now, self.limits.message_seconds)
 
     def _accept(self, stream: Stream, head: RequestHead) -> Exchange:
-        method = head.path.decode("latin-1")
+        route = self._routes.get(head.path)
+        method = head.path.decode("latin-1") if route is None else route[0]
         call = GrpcCall(self, stream, method, head.fields)
         if head.method != b"POST":
             call.answer_block(http_error_block(405))
@@ -68,14 +70,13 @@ class GrpcSession:
         if not is_grpc(head.first.get(b"content-type", b"")):
             call.answer_block(http_error_block(415))
             return call
-        accept = self._routes.get(method)
-        if accept is None:
+        if route is None:
             call.answer_block(trailers_only_block(Status.UNIMPLEMENTED, f"unknown method {method}"))
             return call
         timeout = head.first.get(b"grpc-timeout")
         if timeout is not None and not self._limit(call, timeout):
             return call
-        call.open(accept)
+        call.open(route[1])
         return call
 
     def _limit(self, call: GrpcCall, timeout: bytes) -> bool:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, Protocol
+from typing import Final
 
 from signalbox.wire.header_rules import Field
+from signalbox.wire.native import mypyc_attr
 
 
-class Exchange(Protocol):
-    """Receives what happens on one stream. Every call comes while bytes of the peer are handled."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Exchange:
+    """Receives what happens on one stream; this one makes nothing of it. Every call comes while bytes of the peer are
+    handled."""
+
+    __slots__ = ()
 
     def data(self, buffer: bytes, start: int, end: int) -> None:
         """``buffer[start:end]`` is the next piece of the body; the buffer is never changed afterwards."""
@@ -24,25 +29,8 @@ class Exchange(Protocol):
         """The stream is gone without having been answered to its end; nothing can be sent on it any more."""
 
 
-class _Closed:
-    """The exchange of a stream that is closed: nothing more happens on it."""
-
-    __slots__ = ()
-
-    def data(self, buffer: bytes, start: int, end: int) -> None:
-        pass
-
-    def trailers(self, fields: tuple[Field, ...]) -> None:
-        pass
-
-    def ended(self) -> None:
-        pass
-
-    def aborted(self, code: int) -> None:
-        pass
-
-
-CLOSED: Final[Exchange] = _Closed()
+CLOSED: Final = Exchange()
+"""The exchange of a stream that is closed: nothing more happens on it."""
 
 
 class Stream:
@@ -58,6 +46,7 @@ class Stream:
         "exchange",
         "id",
         "local_open",
+        "message_head",
         "queue",
         "queued_bytes",
         "receive_window",
@@ -77,6 +66,8 @@ class Stream:
         self.exchange = CLOSED
         self.remote_open = True
         self.local_open = True
+        self.message_head = b""
+        """The part that all our DATA on this stream has in common, for `Outbound`; empty as long as nobody asked."""
         self.answered = False
         """Our response has begun."""
         self.send_window = send_window

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from signalbox.wire import frames
 from signalbox.wire.allowance import Allowance
@@ -16,7 +17,9 @@ from signalbox.wire.stream import CLOSED, ClosedStreams, Exchange, Stream
 
 Accept = Callable[[Stream, RequestHead], Exchange]
 
-STREAM_COST = 1024
+_NO_ERROR: Final = ErrorCode.NO_ERROR
+
+STREAM_COST: Final = 1024
 """Bytes that an open stream costs beside its head: the objects that follow it."""
 
 
@@ -48,7 +51,10 @@ class StreamTable:
         self.outbound = Outbound(self._local_end, self._top_up)
         self._accept = accept
         self._decoder = decoder
-        self._limits = limits
+        self._most_streams = limits.streams
+        self._most_bytes = limits.buffered_bytes
+        self._whole_window = limits.connection_window_bytes
+        self._whole_stream_window = limits.stream_window_bytes
         self._closed = ClosedStreams()
         self._receive_window = limits.connection_window_bytes
         self._connection_half = limits.connection_window_bytes // 2
@@ -164,7 +170,7 @@ class StreamTable:
 
     def relieve(self) -> None:
         """Reset the streams with the most body waiting until all of it is within the connection's limit."""
-        while self.outbound.queued_bytes > self._limits.buffered_bytes:
+        while self.outbound.queued_bytes > self._most_bytes:
             fullest = max(self.open.values(), key=lambda stream: stream.queued_bytes)
             self._cut(fullest, ErrorCode.ENHANCE_YOUR_CALM)
 
@@ -181,15 +187,15 @@ class StreamTable:
             head = self._decoder.request(stream_id, block)
         except MalformedHeaders as error:
             raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, f"malformed request: {error}") from None
-        if not self.accepting or len(self.open) >= self._limits.streams:
+        if not self.accepting or len(self.open) >= self._most_streams:
             raise StreamFault(stream_id, ErrorCode.REFUSED_STREAM, "no more streams")
         cost = head.size + STREAM_COST
-        if self.open_bytes + cost > self._limits.buffered_bytes:
+        if self.open_bytes + cost > self._most_bytes:
             raise StreamFault(stream_id, ErrorCode.REFUSED_STREAM, "the heads of the open streams are too large")
         body_left = head.content_length
         if end_stream and body_left:
             raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, "no body, but content-length")
-        stream = Stream(stream_id, self.outbound.initial_window, self._limits.stream_window_bytes, body_left, cost)
+        stream = Stream(stream_id, self.outbound.initial_window, self._whole_stream_window, body_left, cost)
         self.open[stream_id] = stream
         self.opened += 1
         self.open_bytes += cost
@@ -219,7 +225,7 @@ class StreamTable:
     def _widen_connection(self) -> None:
         if self._receive_window < 0:
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the connection's window")
-        whole = self._limits.connection_window_bytes
+        whole = self._whole_window
         self.outbound.put(frames.window_update(0, whole - self._receive_window))
         self._receive_window = whole
 
@@ -234,7 +240,7 @@ class StreamTable:
             return
         stream.withheld = False
         if stream.remote_open:
-            whole = self._limits.stream_window_bytes
+            whole = self._whole_stream_window
             self.outbound.put(frames.window_update(stream.id, whole - stream.receive_window))
             stream.receive_window = whole
 
@@ -247,7 +253,7 @@ class StreamTable:
         """Our END_STREAM went out. A peer that is still sending is told that nobody listens (section 8.1)."""
         self._resets.earn()
         if stream.remote_open:
-            self.reset(stream, ErrorCode.NO_ERROR)
+            self.reset(stream, _NO_ERROR)
         elif stream.id in self.open:
             self._remove(stream, cut_by_us=False)
 

@@ -47,13 +47,18 @@ class DecisionTree:
     def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
         """Return the same."""
         node: Node | None = self.critical if cycle.priority > 0 else self.other
+        steps = cycle.steps
+        count = len(rows)
         while node is not None:
-            kept = node.filter.keep_few(cycle, rows)
-            cycle.steps.append(Step(node.filter.name, len(rows), len(kept), kept))
-            if kept:
+            chooser = node.filter
+            kept = chooser.keep_few(cycle, rows)
+            before = count
+            count = len(kept)
+            steps.append(Step(chooser.name, before, count, kept))
+            if count:
                 rows, node = kept, node.then
             elif node.otherwise is not None:
-                node = node.otherwise
+                node, count = node.otherwise, before
             else:
                 return kept
         return rows

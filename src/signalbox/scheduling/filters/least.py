@@ -7,8 +7,6 @@ cache".
 from __future__ import annotations
 
 from bisect import bisect_right
-from itertools import compress, repeat
-from operator import le
 
 from signalbox.pool import Floats, Rows
 
@@ -40,20 +38,22 @@ def lowest_share(rows: Rows, values: Floats, *, whole: bool) -> Rows:
     return rows[values <= limit]
 
 
-def lowest_few(rows: list[int], values: list[float], *, whole: bool) -> list[int]:
-    """Return `lowest_share`."""
+def lowest_few(rows: list[int], column: list[float], whole: bool) -> list[int]:
+    """Return `lowest_share`. ``column`` has an entry for every row, ready or not; less than 0 means 0."""
     count = len(rows)
     if count < 2:
         return rows
+    values = column if count == len(column) else [column[row] for row in rows]
     in_order = sorted(values)  # takes less than min() alone, which compares objects where this compares floats
-    low = in_order[0]
-    limit = _limit(low, in_order[-1], count, whole=whole)
-    kept = bisect_right(in_order, limit)
-    if kept == count:
+    low, high = in_order[0], in_order[-1]
+    if low < 0.0:
+        low, high = 0.0, max(high, 0.0)
+    limit = low + ((high - low) // count if whole else (high - low) / count)
+    if high <= limit:
         return rows
-    if kept == 1:
-        return [rows[values.index(low)]]
-    return list(compress(rows, map(le, values, repeat(limit))))
+    if in_order[1] > limit:
+        return [rows[values.index(in_order[0])]]
+    return [row for row in rows if column[row] <= limit]
 
 
 def _limit(low: float, high: float, count: int, *, whole: bool) -> float:

@@ -26,4 +26,4 @@ class LeastKVCache:
 
     def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
         """Return the same."""
-        return lowest_few(rows, few.kv(cycle.columns, rows), whole=False)
+        return lowest_few(rows, few.kv_of_all(cycle.columns), False)

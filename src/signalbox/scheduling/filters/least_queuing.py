@@ -26,4 +26,4 @@ class LeastQueuing:
 
     def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
         """Return the same."""
-        return lowest_few(rows, few.queue(cycle.columns, rows), whole=True)
+        return lowest_few(rows, few.queues(cycle.columns), True)

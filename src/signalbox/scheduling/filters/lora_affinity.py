@@ -47,9 +47,9 @@ class LoRAAffinity:
 
     def keep_few(self, cycle: Cycle, rows: list[int]) -> list[int]:
         """Return the same."""
-        columns = cycle.columns
-        mask = columns.resident.get(cycle.target)
-        if mask is None and not columns.report.room_for_adapters and not columns.is_adapter(cycle.target):
+        columns, target = cycle.columns, cycle.target
+        mask = columns.resident.get(target)
+        if mask is None and target not in columns.loaded_adapters and not columns.report.room_for_adapters:
             return rows
         active, most = columns.lora_active.tolist(), columns.lora_max.tolist()
         if mask is None:

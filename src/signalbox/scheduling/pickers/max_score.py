@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import struct
-from operator import neg
-
 import numpy as np
 
-from signalbox.pool import Floats, Rows, few
+from signalbox.pool import Floats, Rows
 from signalbox.scheduling.framework import Cycle
+from signalbox.scheduling.pickers.best import MOST, best_few
 from signalbox.scheduling.pickers.parameters import PickerParameters
 from signalbox.scheduling.plugin import PickerPlugin
 
-_FEW = 64
+_FEW = MOST
 """Rows that are sorted outright. Of more, only those that can still be among the best are."""
 
 
@@ -52,21 +50,9 @@ class MaxScorePicker(PickerPlugin[PickerParameters]):
 
     def pick_few(self, cycle: Cycle, rows: list[int], scores: list[float], limit: int) -> list[int]:
         """Return the same."""
-        count = len(rows)
-        if count == 1:
+        if len(rows) == 1:
             return rows
-        thrown = cycle.rng.randbytes(4 * count)
-        in_order = sorted(scores, reverse=True)
-        first = in_order[: limit + 1]
-        if len(set(first)) == len(first):
-            return [rows[scores.index(score)] for score in first[:limit]]
-        draws = struct.unpack(f"={count}I", thrown)
-        inflight = few.requests(cycle.columns, rows)
-        if first[0] == in_order[-1]:
-            level = sorted(zip(inflight, draws, rows, strict=True))
-            return [place[-1] for place in level[:limit]]
-        ranked = sorted(zip(map(neg, scores), inflight, draws, rows, strict=True))
-        return [place[-1] for place in ranked[:limit]]
+        return best_few(cycle.columns, cycle.rng, rows, scores, limit)
 
 
 def _best(rows: Rows, values: Floats, cost: Floats, limit: int) -> tuple[Rows, Floats]:

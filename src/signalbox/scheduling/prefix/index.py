@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -105,10 +106,8 @@ class PrefixIndex:
                 for end, rows in reversed(self._holders.levels(chain)):
                     left = rows & ~farther & everyone
                     farther = rows
-                    while left:
-                        place = left.bit_length() - 1
+                    for place in _places(left):
                         held[place] += end
-                        left ^= 1 << place
             blocks = np.array(held)
         else:
             blocks = np.zeros(size)
@@ -226,6 +225,12 @@ class PrefixIndex:
             self._residences[victim] = self._residences.pop(victim)  # to the end: the next one's turn
             if victim != row or self._held == residence.blocks:
                 self._evict(victim, excess)
+
+
+@lru_cache(maxsize=1024)
+def _places(rows: int) -> tuple[int, ...]:
+    """Return which bits are set in ``rows``."""
+    return tuple([place for place in range(rows.bit_length()) if rows >> place & 1])
 
 
 def add_to(blocks: Floats, rows: int, count: float) -> None:
