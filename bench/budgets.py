@@ -49,7 +49,6 @@ def budgets(found: Findings) -> list[Budget]:
     compiled = busy.get(COMPILED)
     chunk = chunk_cost_us(found.streamed[PICKER], ours)
     small, large = found.by_size[1_000][PICKER], found.by_size[100_000][PICKER]
-    cost = {decision.endpoints: decision.bare_us for decision in found.decisions}
     added, floor_added = single[PICKER].added_p50_us or 0.0, single[FLOOR].added_p50_us or 0.0
     promised = [
         ratio("picker CPU / bare grpc.aio's, 32 connections", ours.picker_us, busy[GRPC].picker_us, 0.2),
@@ -67,7 +66,6 @@ def budgets(found: Findings) -> list[Budget]:
     return [
         *promised,
         Budget("streamed chunk, FULL_DUPLEX", "30 us", f"{chunk:.1f} us", chunk <= 30),
-        ratio("decision over 1,000 endpoints / over 8", cost[1000], cost[8], 3.0),
         ratio("picker CPU, 100 KB prompt / 1 KB", large.picker_us, small.picker_us, 3.0),
         Budget("1,000 endpoints scraped", "0.5 cores", f"{found.crowd.cores:.2f} cores", found.crowd.cores < 0.5),
         Budget(

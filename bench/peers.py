@@ -23,6 +23,7 @@ from rich.table import Table
 from bench import envoy_static as static
 from bench import report
 from bench.__main__ import RESULTS
+from bench.forms import FORM, compiled_tree
 from bench.load import GENERATORS, Generator, LoadFailed, completion_request
 from bench.measure import Figures, Setting, compare
 from bench.ports import free_port
@@ -154,17 +155,21 @@ def _first_answer(url: str) -> str | None:
 
 
 def start_ours(rig: Rig) -> list[Way]:
-    """Envoy alone, and the whole gateway: Envoy as `signalbox up` configures it, and the picker."""
+    """Envoy alone, and the whole gateway: Envoy as `signalbox up` configures it, and the picker in each form."""
     rig.start_upstream()
     port = free_port()
     config = static.bootstrap([static.to_pool("alone", port, [])], [static.picked_cluster("pool", rig.endpoints)])
     alone = rig.keep(static.start_envoy("alone", rig.directory, config, port))
-    picker, address = rig.start_picker(rig.endpoints)
-    gateway, gateway_port, stats = rig.start_gateway(address)
-    return [
-        Way("alone", "Envoy alone, no picker", port, alone),
-        Way("gateway", "signalbox: Envoy + picker", gateway_port, gateway, picker, stats),
-    ]
+    ways = [Way("alone", "Envoy alone, no picker", port, alone)]
+    forms: list[tuple[str, str, Path | None]] = [("gateway", FORM, None)]
+    tree = compiled_tree()
+    if tree is not None:
+        forms.append(("compiled", "compiled", tree))
+    for key, form, source in forms:
+        picker, address = rig.start_picker(rig.endpoints, f"picker-{form}", source)
+        gateway, gateway_port, stats = rig.start_gateway(address, f"gateway-{form}")
+        ways.append(Way(key, f"signalbox: Envoy + picker, {form}", gateway_port, gateway, picker, stats))
+    return ways
 
 
 def main() -> int:

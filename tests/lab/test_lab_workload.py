@@ -107,6 +107,16 @@ def test_requests_of_one_moment_are_spread_over_the_usual_step() -> None:
     shift = 99.0 - by_length[len(moments)]  # time counts from the first arrival
     assert all(moment <= by_length[n + 1] + shift < moment + 3.0 for n, moment in enumerate(moments))
     assert "15 requests share a moment" in spread.notes[-1]
+    for limit, count in ((7, 7), (11, 10), (16, 15), (17, 15)):  # the 11th has its moment for itself
+        some = workload.spread(seed=3, limit=limit)
+        assert some.requests == spread.requests[:limit]
+        assert f"{count} requests share a moment" in some.notes[-1]
+
+
+def test_nothing_is_said_where_none_of_the_requests_kept_were_scattered() -> None:
+    workload = Workload("late", tuple(TraceRequest(at, 1, 1) for at in (0.0, 3.0, 6.0, 6.0)))
+    some = workload.spread(limit=2)
+    assert ([request.at for request in some.requests], some.notes) == ([0.0, 3.0], ())
 
 
 @pytest.mark.parametrize("moments", [[0.0, 1.0, 2.0], [0.0, 0.0]])

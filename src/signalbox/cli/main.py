@@ -17,6 +17,7 @@ from signalbox.cli.bbr_flags import bbr
 from signalbox.cli.epp_flags import epp
 from signalbox.cli.explain import explain
 from signalbox.cli.go_flags import GoFlagsCommand
+from signalbox.cli.printed import lost
 from signalbox.cli.replay import replay
 from signalbox.cli.status import status
 
@@ -232,6 +233,14 @@ def crds(
 def main() -> None:
     """Entry point of the console script."""
     try:
-        app(prog_name="signalbox")
+        try:
+            app(prog_name="signalbox")
+        finally:
+            sys.stdout.flush()  # as the process ends it would be too late to say what came of it
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        status = lost(error)
+        if status is None:
+            raise
+        sys.exit(status)

@@ -53,7 +53,10 @@ def replay(
         int | None, typer.Option(min=1, help="Replay only so many requests.", rich_help_panel=_TRAFFIC)
     ] = None,
     adapters: Annotated[
-        int, typer.Option(min=0, help="Spread requests over so many LoRA adapters (Zipf).", rich_help_panel=_TRAFFIC)
+        int,
+        typer.Option(
+            min=0, max=100_000, help="Spread requests over so many LoRA adapters (Zipf).", rich_help_panel=_TRAFFIC
+        ),
     ] = 0,
     sheddable: Annotated[
         float,

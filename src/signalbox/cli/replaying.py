@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from signalbox.cli.printed import close_output
 from signalbox.engine import PROFILES
 from signalbox.lab import Contender, Scraping, Server, configured, guide, server
 from signalbox.lab.parallel import ProcessLost
@@ -56,8 +57,8 @@ class Wishes:
 
 
 def run(wishes: Wishes) -> int:
-    """Replay and print; returns the exit status: 1 where a process of it was killed, 2 for arguments that cannot work,
-    130 after Ctrl-C."""
+    """Replay and print; returns the exit status: 1 where a process of it was killed, 2 for arguments that cannot work
+    or results that cannot be written, 130 after Ctrl-C."""
     try:
         plan = make_plan(wishes)
     except InvalidPolicy as invalid:
@@ -90,7 +91,20 @@ def run(wishes: Wishes) -> int:
         except ValueError as error:  # servers that cannot serve this trace
             print(f"signalbox replay: {error}", file=sys.stderr)
             return 2
-    written = _show(rehearsal, wishes.out, time.monotonic() - begun, stopped=bool(status))
+    seconds = time.monotonic() - begun
+    written = True
+    if wishes.out is not None and rehearsal.results:  # before anything is printed: who reads may leave in the middle
+        written = _write(rehearsal, wishes.out)
+    try:
+        _show(rehearsal, wishes.out, seconds, stopped=bool(status), written=written)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        close_output()
+        return status or 1
+    except OSError as error:
+        close_output()
+        written = False
+        print(f"signalbox replay: standard output: {error.strerror}", file=sys.stderr)
     return status if written else status or 2
 
 
@@ -101,8 +115,8 @@ def make_plan(wishes: Wishes) -> Plan:
     ladder = _speeds(wishes.ladder)
     workload = read_trace(wishes.trace, wishes.block_tokens)
     if not wishes.as_recorded:
-        workload = workload.spread(wishes.seed)
-    if wishes.limit is not None:
+        workload = workload.spread(wishes.seed, wishes.limit)
+    elif wishes.limit is not None:
         workload = workload.first(wishes.limit)
     if wishes.adapters:
         workload = workload.with_adapters(wishes.adapters, seed=wishes.seed)
@@ -211,7 +225,7 @@ def _speeds(text: str) -> tuple[float, ...]:
     return tuple(sorted(set(speeds)))
 
 
-def _show(rehearsal: Rehearsal, out: Path | None, seconds: float, *, stopped: bool) -> bool:
+def _show(rehearsal: Rehearsal, out: Path | None, seconds: float, *, stopped: bool, written: bool) -> None:
     # Names of files and of policies are shown as they are, whatever brackets and colons they hold.
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, markup=False, emoji=False)
     for note in rehearsal.plan.workload.notes:
@@ -227,18 +241,24 @@ def _show(rehearsal: Rehearsal, out: Path | None, seconds: float, *, stopped: bo
         rest = ", the ladder is not" if rehearsal.plan.ladder else ""
         nothing = "; nothing is written" if out is not None and not rehearsal.results else ""
         console.print(f"stopped; {done}{rest}{nothing}", highlight=False)
-    written = True
-    if out is not None and rehearsal.results:
-        try:
-            (out / "replay.json").write_bytes(as_json(rehearsal))
-            (out / "requests.csv").write_text(request_lines(rehearsal))
-            (out / "report.html").write_text(as_page(rehearsal))
-            console.print(f"wrote replay.json, requests.csv and report.html to {out}", highlight=False)
-        except OSError as error:
-            written = False
-            print(f"signalbox replay: --out {error.filename or out}: {error.strerror}", file=sys.stderr)
+    if out is not None and rehearsal.results and written:
+        console.print(f"wrote replay.json, requests.csv and report.html to {out}", highlight=False)
     console.print(f"took {seconds:.1f} s", highlight=False)
-    return written
+
+
+def _write(rehearsal: Rehearsal, out: Path) -> bool:
+    files = {
+        "replay.json": as_json(rehearsal),
+        "requests.csv": request_lines(rehearsal).encode(),
+        "report.html": as_page(rehearsal).encode(),
+    }
+    for name, content in files.items():
+        try:
+            (out / name).write_bytes(content)
+        except OSError as error:  # a disk that is full does not say which file it was
+            print(f"signalbox replay: --out {out / name}: {error.strerror}", file=sys.stderr)
+            return False
+    return True
 
 
 class _Bars:

@@ -85,12 +85,13 @@ class Workload:
             self, requests=tuple([msgspec.structs.replace(request, adapter=name) for request, name in pairs])
         )
 
-    def spread(self, seed: int = 0) -> Workload:
+    def spread(self, seed: int = 0, limit: int | None = None) -> Workload:
         """The same with requests of one moment scattered evenly at random over the trace's usual step (the median),
-        but not beyond its next moment. Says so in ``notes`` where there were any."""
+        but not beyond its next moment; of these the first ``limit``. Says in ``notes`` how many of them were
+        scattered, where there were any."""
         moments = sorted({request.at for request in self.requests})
         if len(moments) in (len(self.requests), 1):
-            return self
+            return self if limit is None else self.first(limit)
         steps = [after - at for at, after in pairwise(moments)]
         usual = sorted(steps)[len(steps) // 2]
         width = dict(zip(moments, [*(min(step, usual) for step in steps), usual], strict=True))
@@ -102,9 +103,13 @@ class Workload:
             else request
             for request in self.requests
         ]
-        count = sum(number for number in together.values() if number > 1)
+        kept = sorted(range(len(scattered)), key=lambda number: scattered[number].at)[:limit]
+        requests = in_order([scattered[number] for number in kept])
+        count = sum(together[self.requests[number].at] > 1 for number in kept)
+        if not count:
+            return replace(self, requests=requests)
         note = f"{count} requests share a moment with others; each is put at random within the trace's usual step"
-        return replace(self, requests=in_order(scattered), notes=(*self.notes, note))
+        return replace(self, requests=requests, notes=(*self.notes, note))
 
     def with_unstreamed(self, share: float, seed: int = 0) -> Workload:
         """The same with answers that come in one piece for this share of the requests (0 to 1)."""
