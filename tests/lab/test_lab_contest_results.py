@@ -35,7 +35,7 @@ def test_the_summary_compares_with_the_best_peer_in_each_figure_and_never_with_t
 def test_a_peer_that_breaks_at_the_lowest_rate_is_beaten_by_more_than_can_be_said() -> None:
     line = summary([[result("least-cost", 11.0, 0.5), result("a", 0.0, 0.8)]]).splitlines()[-1]
     assert "| below 4.00 (a) | > 2.750 |" in line
-    assert line.endswith("| 0.625 |  |")  # no oracle was there
+    assert line.endswith("| 0.625 |")  # no oracle was anywhere
 
 
 def test_ours_that_breaks_at_the_lowest_rate_is_not_said_to_be_ahead() -> None:

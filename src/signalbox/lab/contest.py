@@ -129,7 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--traces", type=Path, required=True, help="directory of the recorded traces")
     parser.add_argument("--scenario", action="append", help="one of them, as often as you like; all if not given")
     parser.add_argument(
-        "--policy", action="append", help="one of them, or least-cost:laterWeight=0 and the like; all if not given"
+        "--policy",
+        action="append",
+        help="one of them, or least-cost:laterWeight=0 and the like; all but the oracle if not given",
     )
     parser.add_argument("--ablation", action="store_true", help="least-cost with one term less at a time, no peers")
     parser.add_argument("--variant", type=int, action="append", choices=range(VARIANTS), help="0 to 9; 8 if not given")
@@ -148,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.traces,
         options.scenario or list(known),
         options.variant or [8],
-        options.policy or list(ABLATION if options.ablation else POLICIES),
+        options.policy or [name for name in (ABLATION if options.ablation else POLICIES) if name != OUT_OF_CONTEST],
         options.workers,
     ):
         collected.append(results)

@@ -36,10 +36,9 @@ python -m signalbox.lab.contest --traces ../shared/traces --variant 8 --variant 
 ```
 
 What is compared and how: [the lab](../lab.md#contest). Rates in requests a second. The TTFT, the TPOT and the prefix
-hits are those at 80 % of the highest rate in the table, the oracle's not counted. `default` is ours: what an empty
-configuration means; `least-cost-precise` is `least-cost` told by the engines what they hold. The oracle, which takes
-longer than all others together, has been run where it has a line.
-`make lab-contest` writes this page.
+hits are those at 80 % of the highest rate in the table. `default` is ours: what an empty
+configuration means; `least-cost-precise` is `least-cost` told by the engines what they hold. `make
+lab-contest` writes this page.
 """
 
 

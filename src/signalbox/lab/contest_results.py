@@ -98,19 +98,24 @@ def matches(results: Sequence[Cell], ours: str = OURS) -> list[Match]:
 
 
 def summary(results: Sequence[Cell], ours: str = OURS) -> str:
-    """Return, for each scenario, ours against the best peer in each figure, as a Markdown table."""
-    lines = [
-        f"| scenario | variant | rate of {ours} | best peer's | ratio | TTFT p90 of {ours} | best peer's | ratio "
-        "| share of the oracle's rate |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for one in matches(results, ours):
+    """Return, for each scenario, ours against the best peer in each figure, as a Markdown table; with our share of the
+    oracle's rate where that has been run anywhere."""
+    every = matches(results, ours)
+    columns = ["scenario", "variant", f"rate of {ours}", "best peer's", "ratio"]
+    columns += [f"TTFT p90 of {ours}", "best peer's", "ratio"]
+    with_oracle = any(one.oracle is not None for one in every)
+    if with_oracle:
+        columns.append("share of the oracle's rate")
+    lines = [f"| {' | '.join(columns)} |", f"|---|---|{'---:|' * (len(columns) - 2)}"]
+    for one in every:
         more = "" if one.fastest.rate or not one.own.rate else "> "
         rates = f"{rate(one.own)} | {rate(one.fastest)} ({one.fastest.policy}) | {more}{one.rates:.3f}"
         waits = f"{one.own.ttft_p90:.3f} | {one.soonest.ttft_p90:.3f} ({one.soonest.policy}) | {one.waits:.3f}"
-        known = one.oracle is not None and one.oracle.rate
-        share = f"{one.own.rate / one.oracle.rate:.3f}" if one.oracle is not None and known else ""
-        lines.append(f"| {one.own.scenario} | {one.own.variant} | {rates} | {waits} | {share} |")
+        line = f"| {one.own.scenario} | {one.own.variant} | {rates} | {waits} |"
+        if with_oracle:
+            known = one.oracle is not None and one.oracle.rate
+            line += f" {one.own.rate / one.oracle.rate:.3f} |" if one.oracle is not None and known else "  |"
+        lines.append(line)
     return "\n".join(lines)
 
 
