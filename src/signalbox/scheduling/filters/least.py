@@ -48,7 +48,7 @@ def lowest_few(rows: list[int], column: list[float], whole: bool) -> list[int]:
     low, high = in_order[0], in_order[-1]
     if low < 0.0:
         low, high = 0.0, max(high, 0.0)
-    limit = low + ((high - low) // count if whole else (high - low) / count)
+    limit = _limit(low, high, count, whole=whole)
     if high <= limit:
         return rows
     if in_order[1] > limit:
