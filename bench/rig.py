@@ -106,19 +106,24 @@ class Rig:
         return process, f"127.0.0.1:{port}"
 
     def start_picker(
-        self, endpoints: Sequence[str], name: str = "picker", source_path: Path | None = None
+        self,
+        endpoints: Sequence[str],
+        name: str = "picker",
+        source_path: Path | None = None,
+        *,
+        tls: bool = False,
     ) -> tuple[Process, str]:
         """Start ``signalbox epp`` over these endpoints, which share a port; returns it and its ``ip:port``.
 
         It is the installed package, or the one in the folder ``source_path``. One InferenceModel rewrites
-        ``food-review``; everything else is as it comes.
+        ``food-review``; everything else is as it comes, but that it speaks plaintext unless ``tls``.
         """
         source = self.directory / f"{name}-source"
         source.mkdir()
         (source / "pool.yaml").write_text(pool_manifests(endpoints))
         ports = [free_port() for _ in range(3)]
         flags = ("--grpc-host", "127.0.0.1", "--grpc-port", str(ports[0]), "--grpc-health-port", str(ports[1]))
-        more = ("--metrics-port", str(ports[2]), "--drain-seconds", "1", "--secure-serving=false")
+        more = ("--metrics-port", str(ports[2]), "--drain-seconds", "1", f"--secure-serving={str(tls).lower()}")
         argv = python_module("signalbox", "epp", "--source", str(source), *flags, *more)
         environment = dict(os.environ)
         if source_path is not None:

@@ -11,7 +11,7 @@ What a module here must keep to, beside the types that ``make check`` asks for:
 - within one function, a name bound by ``except ... as`` holds exceptions of one class only;
 - what a test replaces in a class while running goes unnoticed by compiled callers;
 - no ``functools.cached_property``, which caches nothing there;
-- whatever is derived from a class here is here too, unless `signalbox.wire.native` marks that class as open to others.
+- whatever is derived from a class here is here too, unless `signalbox.native` marks that class as open to others.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ MODULES = (
             "header_assembly",
             "header_blocks",
             "header_rules",
+            "keepalive",
             "messages",
             "octets",
             "outbound",
@@ -41,17 +42,24 @@ MODULES = (
             "stream_table",
             "turns",
             "turns_standing",
+            "write_buffer",
         )
     ),
     *(
         f"extproc/{name}"
         for name in ("answer", "bodies", "decoding", "encoding", "exchange", "headers", "phases", "refusals", "terms")
     ),
-    *(f"payloads/{name}" for name in ("answers", "conversation", "reports", "sse")),
-    *(f"pool/{name}" for name in ("accounts", "few", "rotation", "split")),
+    "admission/gate",
+    *(f"director/{name}" for name in ("director", "ticket", "tickets", "turns")),
+    *(f"payloads/{name}" for name in ("answers", "conversation", "reports", "requests", "sse")),
+    *(
+        f"pool/{name}"
+        for name in ("accounts", "catalogue", "charges", "few", "listings", "resolution", "rotation", "split")
+    ),
     *(
         f"scheduling/{name}"
         for name in (
+            "cycle",
             "filters/decision_tree",
             "filters/least",
             "filters/least_kv_cache",
@@ -73,8 +81,7 @@ MODULES = (
 )
 """The modules that are compiled, below the package, without ``.py``.
 
-Of scheduling those are among them that work on lists, and of the pool what those read: see `signalbox.pool.few`. The
-director itself is not: compiled as well, it took 2 % off a decision, since most of what it does is to call the others.
-Nor can `pool/reported` be, whose figures would be worked out anew each time, nor `pool/columns`, whose ``__slots__``
+Of scheduling those are among them that work on lists, and of the pool what those read: see `signalbox.pool.few`.
+`pool/reported` cannot be, whose figures would be worked out anew each time, nor `pool/columns`, whose ``__slots__``
 others go through.
 """

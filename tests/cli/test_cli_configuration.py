@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from signalbox.cli import configuration
 from signalbox.cli.configuration import ConfigurationFile, describe, staleness_notes, starting_rules
 from signalbox.cli.main import app
 from signalbox.director import Director, guide_rules
@@ -133,6 +134,44 @@ async def test_a_reload_survives_a_plugin_that_fails_while_it_is_loaded(
     assert director.rules is first
     assert not following.done()
     following.cancel()
+
+
+async def test_a_check_that_fails_by_itself_is_a_refusal_that_names_the_file_and_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(GOOD)
+    file = ConfigurationFile(path)
+    pool = Pool("p")
+    director = Director(pool, starting_rules(file.load(), pool, {}))
+    first = director.rules
+    failed = asyncio.Event()
+    times = 0
+
+    def broken(*_: Any) -> None:
+        nonlocal times
+        times += 1
+        if times == 2:
+            failed.set()
+        raise TypeError("no such luck")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(configuration, "policy_rules", broken)
+        following = asyncio.create_task(file.follow(director))
+        async with asyncio.timeout(30):
+            while not failed.is_set():
+                save(path, GOOD.replace("weight: 2", f"weight: {3 + times}"))
+                await asyncio.sleep(0.05)
+    assert file.refused.startswith(f"{path}: could not be checked (TypeError: no such luck); ")
+    assert director.rules is first
+    (told,) = [record for record in caplog.records if "refused" in record.message]
+    assert told.exc_info is not None
+    async with asyncio.timeout(30):
+        while director.rules is first:  # the very text that could not be checked is checked again
+            save(path, GOOD.replace("weight: 2", "weight: 4"))
+            await asyncio.sleep(0.05)
+    following.cancel()
+    assert file.refused == ""
 
 
 def test_a_threshold_below_the_scrape_interval_is_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -395,9 +395,9 @@ def test_status_tells_what_was_left_out() -> None:
         "no events from pod-0, pod-1, pod-2, pod-3, pod-4 and 2 more; start their servers with --kv-events-config",
         "4 messages of sources that are no endpoint",
         "3 blocks left out since their beginning was missed; set replaySocketPort",
-        "2 blocks left out since their size does not fit blockSizeTokens",
+        "2 blocks left out since their size does not fit blockSizeTokens; set that to the engines' own",
         "1 blocks left out since the index is full",
-        "7 messages could not be read",
+        "7 messages could not be taken in",
     ):
         assert line in said
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from signalbox.cli import printed
+from signalbox.cli.printed import lost
 
 COMMANDS = (("crds",), ("--help",), ("--version",), ("validate", "examples"))
 
@@ -46,3 +50,19 @@ def test_a_reader_that_has_gone_is_told_nothing(command: tuple[str, ...]) -> Non
     assert process.returncode == 1
     assert "Traceback" not in said
     assert "Broken" not in said
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS])
+def test_whatever_ails_the_disk_it_is_one_line(
+    number: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(printed, "close_output", lambda: None)
+    assert lost(OSError(number, os.strerror(number))) == 2
+    assert capsys.readouterr().err == f"signalbox: the output cannot be written: {os.strerror(number)}\n"
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "full", "a-file"), ConnectionRefusedError(errno.ECONNREFUSED, "refused")]
+)
+def test_errors_of_named_files_and_of_connections_are_somebody_elses(error: OSError) -> None:
+    assert lost(error) is None

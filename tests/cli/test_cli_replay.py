@@ -211,7 +211,7 @@ def test_output_that_cannot_be_written_is_one_line_and_the_files_are_there(trace
         ended = subprocess.run(
             _process(trace, "--pool", 1, "--out", tmp_path), stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
-    assert (ended.returncode, ended.stderr) == (2, "signalbox replay: standard output: No space left on device\n")
+    assert (ended.returncode, ended.stderr) == (2, "signalbox: the output cannot be written: No space left on device\n")
     assert json.loads((tmp_path / "replay.json").read_text())["whole"]
     assert (tmp_path / "report.html").read_text().endswith("</html>\n")
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import os
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from tests.cluster.fake_api import connected, fake_api, kubeconfig, status
 
-from signalbox.cluster import Access, Api, Refused, Unreachable
+from signalbox.cluster import Access, Api, Refused, Unreachable, token_program
 
 
 async def hello(_request: web.Request) -> web.Response:
@@ -94,6 +96,28 @@ async def test_a_program_that_prints_no_token_is_a_failure_and_may_print_one_lat
         with pytest.raises(Unreachable, match="login"):
             async with api.stream("/", {}, 5.0):
                 raise AssertionError("never entered")
+        script.write_text('#!/bin/sh\necho \'{"status": {"token": "t"}}\'\n')
+        assert await api.request("GET", "/") == b"{}"
+    assert fake.tokens == ["Bearer t"]
+
+
+@pytest.mark.parametrize("program", ["exec sleep 1000", "sleep 1000", "sleep 1000 & exit 0"])
+async def test_a_program_that_hangs_is_ended_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setattr(token_program, "PATIENCE", 0.2)
+    script = tmp_path / "login"
+    script.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\n{program}\n")
+    script.chmod(0o755)
+    exec_ = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": str(script)}
+    async with connected(tmp_path, hello, exec=exec_) as (api, fake):
+        with pytest.raises(Unreachable, match=r"login printed no token within 0\.2 s and was ended; see why it hangs"):
+            await api.request("GET", "/")
+        async with asyncio.timeout(30):
+            with contextlib.suppress(ProcessLookupError):
+                while True:  # until those who were killed are gone
+                    os.killpg(int((tmp_path / "pid").read_text()), 0)
+                    await asyncio.sleep(0.01)
         script.write_text('#!/bin/sh\necho \'{"status": {"token": "t"}}\'\n')
         assert await api.request("GET", "/") == b"{}"
     assert fake.tokens == ["Bearer t"]

@@ -151,6 +151,21 @@ def test_without_token_ids_the_approximate_index_answers_and_learns(site: Site) 
     assert site.tracker.blocks > 0
 
 
+def test_where_no_engines_blocks_fit_the_approximate_index_answers_and_learns(site: Site) -> None:
+    asked = Tokens((packed(IDS),))
+    first, endpoint = site.pool.endpoints[:2]
+    site.tracker.begin(endpoint)
+    site.tracker.take_in(endpoint, Stored([1, 2], None, packed(IDS[:48]), 24))  # 24 is no multiple of 16
+    assert site.tracker.index.tally.unaligned == 2
+    prompt = "word " * 400
+    chosen = pod_of(site.route(asked, prompt=prompt))
+    assert {pod_of(site.route(asked, prompt=prompt)) for _ in range(5)} == {chosen}
+    assert (site.tracker.figures.lookups, site.tracker.figures.estimated) == (0, 6)
+    site.stores(0, IDS)  # an engine whose blocks fit
+    assert pod_of(site.route(asked, prompt=prompt)) == first.name
+    assert site.tracker.figures.lookups == 1
+
+
 def test_an_adapters_prompt_is_not_its_base_models(site: Site) -> None:
     site.stores(0, IDS, adapter="sql")
     site.stores(1, IDS)

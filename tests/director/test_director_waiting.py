@@ -282,13 +282,15 @@ def test_an_empty_pool_makes_wait_for_its_first_endpoint(build_pool: BuildPool, 
 
 
 def test_an_empty_pool_refuses_in_the_end(build_pool: BuildPool) -> None:
-    director = direct(build_pool())
+    counted = Counted()
+    director = direct(build_pool(), observer=counted)
     wait(director, 1.0)
     director.arrive(Arrival("/v1/models", None), 1.0)
     director.dispatch(1.0)
     assert director.next_look(1.0) == 101.0
     outcomes = director.dispatch(101.0)
     assert [reason(outcome) for _, outcome in outcomes] == [(503, "rejected-no-endpoints", "no_ready_endpoint")] * 2
+    assert [one.outcome for one in counted.waits] == ["EvictedNoEndpoints"] * 2
 
 
 def test_a_pool_nobody_has_made_is_told_at_once() -> None:
@@ -451,3 +453,56 @@ def test_every_wait_is_told_with_what_came_of_it(build_pool: BuildPool, how: str
     if how != "full":
         assert (last.flow.fairness_id, last.flow.priority, last.saturation) == ("team", 0, 1.0)
         assert last.seconds == (19.0 if how == "ttl" else 2.0)
+
+
+# ---- what nobody foresaw
+
+
+def test_what_fails_for_one_who_waited_is_its_own_refusal(
+    build_pool: BuildPool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if not hasattr(Director._turn_came, "__code__"):
+        pytest.skip("compiled callers do not see what this puts in a method's place")
+    pool = build_pool(*[(0, 0, set())] * 3)
+    director = direct(pool)
+    running = [go(director) for _ in range(3)]
+    waiting = [wait(director, request_id=str(number)) for number in range(3)]
+    for one in running:
+        end(director, one)
+    decide = director._turn_came
+
+    def broken(one: Waiting, now: float) -> Routed | Refused:
+        if one is waiting[1]:
+            raise KeyError("surprise")
+        return decide(one, now)
+
+    monkeypatch.setattr(director, "_turn_came", broken)
+    told = dict(director.dispatch(2.0))
+    assert [type(told[one]) for one in waiting] == [Routed, Refused, Routed]
+    assert reason(told[waiting[1]]) == (500, "", "internal_error")
+    assert [vars(record)["request_id"] for record in caplog.records if record.exc_info] == ["1"]
+    assert director.waiting == 0
+
+
+def test_whoever_was_decided_about_is_told_before_a_queue_that_fails(
+    build_pool: BuildPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    director = direct(build_pool((0, 0, set()), (0, 0, set())))
+    running = [go(director) for _ in range(2)]
+    waiting = [wait(director) for _ in range(2)]
+    for one in running:
+        end(director, one)
+    call, calls = director._line.call, iter([True, False, False])
+
+    def broken(*args: Any) -> Waiting | None:
+        if not next(calls, True):
+            raise RuntimeError("no such luck")
+        return call(*args)
+
+    monkeypatch.setattr(director._line, "call", broken)
+    assert [one for one, _ in director.dispatch(2.0)] == waiting[:1]
+    assert director.next_look(2.0) == 2.0
+    with pytest.raises(RuntimeError, match="no such luck"):
+        director.dispatch(2.0)
+    assert director.next_look(2.0) != 2.0  # or it would be asked again and again
+    assert [one for one, _ in director.dispatch(3.0)] == waiting[1:]

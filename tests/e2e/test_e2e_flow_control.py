@@ -263,7 +263,8 @@ async def test_sheddable_work_is_taken_back_from_its_server_for_who_matters_more
         await wait_for(up, 0)
         async with up.session.get(f"http://{up.picker_metrics()}/metrics") as response:
             page = await response.text()
-        assert 'llm_d_epp_flow_control_requests_total{outcome="EvictedPriority",priority="-10"} 1.0' in page
+        labels = 'inference_pool="llm",outcome="EvictedPriority",priority="-10"'
+        assert f"llm_d_epp_flow_control_requests_total{{{labels}}} 1.0" in page
 
 
 async def test_a_sheddable_stream_that_has_begun_is_broken_off(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.gateway.gateway_manifests import PICKER, POOL, parse
 
+from signalbox.gateway import configurations
 from signalbox.gateway.configurations import ConfigurationCheck
 from signalbox.gateway.desired import Desired, sort_out
 from signalbox.gateway.picker_deployment import go_option
@@ -271,3 +272,20 @@ class TestAFileForEveryPicker:
         desired, problems = ConfigurationCheck(file).check(asked(POOL.replace("name: pool", "name: other")))
         assert len(desired.pools) == len(desired.refused_configurations) == 2
         assert len(problems) == 1
+
+
+def test_a_check_that_fails_by_itself_refuses_that_text_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    check = ConfigurationCheck()
+    assert told(asked(deployed("--config-file", "/config/epp.yaml"), config_map(CONFIG)), check) == (CONFIG, [])
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(configurations, "load_policy", broken)
+    changed = asked(deployed("--config-file", "/config/epp.yaml"), config_map(CONFIG + "# changed\n"))
+    text, (problem,) = told(changed, check)
+    assert text == CONFIG
+    assert "ConfigMap/cm data[epp.yaml]: could not be checked (RuntimeError: no such luck)" in problem
+    assert [record.exc_info is not None for record in caplog.records] == [True]

@@ -22,7 +22,7 @@ BLOCK = 48
 def traced(number: int, tokens: int, blocks: tuple[int, ...]) -> TracedRequest:
     trace = TraceRequest(0.0, tokens, 10, blocks)
     asked = EngineRequest(str(number), tokens, 10, blocks[: tokens // BLOCK])
-    return TracedRequest("completions", "base", True, None, b"", {}, trace, asked)
+    return TracedRequest("base", trace, asked)
 
 
 def cut(number: int, tokens: int, contents: list[int], size: int, most: int = 1000, target: str = "base") -> list[int]:

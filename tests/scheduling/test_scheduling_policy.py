@@ -167,9 +167,9 @@ def test_a_reload_keeps_what_persisting_plugins_have_learned(world: Any) -> None
     first = old.schedule(state.cycle(headers=headers), state.rows)
     old.faults["queue-scorer"] += 2
     same, other = policy("type: decode-filter", by_name), policy("type: session-affinity-scorer", "type: queue-scorer")
-    for new in (same, other):
+    for new, faults in ((same, {}), (other, {"queue-scorer": 2})):
         new.adopt(old)
-        assert new.faults == {"queue-scorer": 2}
+        assert new.faults == faults  # those of a plugin that is gone concern nobody
     assert first is not None
     for seed in range(10):
         again = same.schedule(state.cycle(headers=headers, seed=seed), state.rows)

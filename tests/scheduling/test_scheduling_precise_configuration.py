@@ -92,6 +92,11 @@ def test_the_older_scorer_is_producer_and_scorer_in_one(world: Any) -> None:
     assert plugin.score_few(state.cycle(), [0, 1, 2]) == [0, 0, 0]  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("said", ["", ", discoverPods: false"])
+def test_one_address_for_all_publishers_may_be_said_alone_or_with_discovery_off(said: str) -> None:
+    assert index(f"{{kvEventsConfig: {{zmqEndpoint: 'tcp://*:5557'{said}}}}}").kv_events_config.central
+
+
 def test_whoever_reads_prefixes_reads_the_precise_index_and_that_is_told() -> None:
     policy = loaded(
         TOKENS,
@@ -132,7 +137,13 @@ def test_what_has_no_effect_is_told_however_deep() -> None:
     ("{indexerConfig: {kvBlockIndexConfig: {redisConfig: {address: x}}}}", "redisConfig: is not supported"),
     ("{indexerConfig: {kvBlockIndexConfig: {inMemoryConfig: {}, costAwareMemoryConfig: {}}}}", "keep one of the two"),
     ("{indexerConfig: {kvCacheBackendConfigs: [{name: gpu}, {name: gpu}]}}", "kvCacheBackendConfigs"),
-    ("{tokenProcessorConfig: {blockSizeTokens: 0}}", "blockSizeTokens"),
+    (
+        "{kvEventsConfig: {zmqEndpoint: 'tcp://*:5557', discoverPods: true}}",
+        "discoverPods: is true beside zmqEndpoint: publishers connect to that, or are connected to; set it to false",
+    ),
+    ("{tokenProcessorConfig: {blockSizeTokens: 0}}", "Tokens: must be at least 1 and at most 65536, got 0"),
+    ("{tokenProcessorConfig: {blockSizeTokens: -16}}", "Tokens: must be at least 1 and at most 65536, got -16"),
+    ("{tokenProcessorConfig: {blockSizeTokens: 1000000000}}", "must be at least 1 and at most 65536, got 1e+09"),
     ("{speculativeTTL: 2}", "speculativeTTL"),
     ("{hashSeed: x}", "hashSeed"),
 ])  # fmt: skip

@@ -130,3 +130,10 @@ def test_an_extractor_that_is_named_must_be_there() -> None:
         load_policy(
             HEAD + "plugins: [{type: topology-affinity-scorer, parameters: {topologyProducerName: mine}}]", name="x"
         )
+
+
+@pytest.mark.parametrize("label", ["", "rack of it", "-rack", "example.com/rack/row", "a/" + "b" * 64])
+def test_what_is_no_name_of_a_label_is_a_problem_of_its_field(label: str) -> None:
+    text = HEAD + f"plugins:\n- {{type: topology-extractor, parameters: {{rack: {label!r}}}}}\n"
+    with pytest.raises(InvalidPolicy, match=r"plugins\[0\]\.parameters\.rack: "):
+        load_policy(text, name="x")

@@ -161,8 +161,43 @@ async def test_malformed_messages_are_counted_and_told_of_once(caplog: pytest.Lo
     for number in range(3):
         await listener.intake.message(number, b"\xc1")
     await listener.say(3)
-    assert listener.heard == [3]
+    assert listener.heard == [None, None, None, 3]  # what cannot be read may have said that blocks are gone
     assert listener.intake.figures.malformed == 3
+    assert len(caplog.records) == 1
+
+
+async def test_an_index_that_fails_costs_the_message_and_what_is_known_and_not_the_feed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing(Listener):
+        def apply(self, endpoint: Endpoint, event: Event) -> None:
+            assert isinstance(event, Removed)
+            if event.hashes[0] in (1, 2):
+                raise IndexError(f"surprise {event.hashes}")
+            if event.hashes[0] == 3:
+                raise KeyError("another")
+            super().apply(endpoint, event)
+
+    listener = Failing()
+    await listener.say(0, 1, 2, 3, 4)
+    assert listener.heard == [0, None, None, None, 4]
+    assert listener.intake.figures.malformed == 3
+    assert [record.exc_info is not None for record in caplog.records] == [True, True]
+    assert "IndexError: surprise [1]" in caplog.text
+    assert "KeyError: 'another'" in caplog.text
+
+
+async def test_an_index_that_fails_does_not_stop_a_replay(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(Listener):
+        def apply(self, endpoint: Endpoint, event: Event) -> None:
+            assert isinstance(event, Removed)
+            if event.hashes[0] == 3:
+                raise IndexError("surprise")
+            super().apply(endpoint, event)
+
+    listener = Failing([(number, message(number)) for number in range(8)])
+    await listener.say(0, 1, 5)
+    assert listener.heard == [0, 1, 2, None, 4, 5, 6, 7]
     assert len(caplog.records) == 1
 
 

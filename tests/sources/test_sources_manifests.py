@@ -11,6 +11,7 @@ import pytest
 
 from signalbox.resources import InferenceModel
 from signalbox.sources import ManifestReader, Manifests
+from signalbox.sources import manifests as manifests_module
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "get-started"
 
@@ -292,3 +293,28 @@ def test_a_large_file_is_read_whole(tmp_path: Path) -> None:
     assert (len(manifests.resources), manifests.problems) == (500, ())
     assert manifests.resources[499].origin is not None
     assert manifests.resources[499].origin[1:] == (500, 499 * 7 + 1)
+
+
+def test_a_file_whose_check_fails_by_itself_keeps_what_it_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.yaml").write_text(model("a"))
+    (tmp_path / "b.yaml").write_text(model("b"))
+    reader = ManifestReader([tmp_path])
+    reader.read()
+
+    def broken(*_: Any) -> None:
+        raise KeyError("surprise")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(manifests_module, "parse_document", broken)
+        (tmp_path / "a.yaml").write_text(model("a", "other"))
+        read = reader.read()
+    assert targets(read) == {"a": "m", "b": "m"}
+    (problem,) = problems(read, tmp_path)
+    assert problem.startswith("a.yaml: could not be checked (KeyError: 'surprise'); the text may be right: report this")
+    (told,) = caplog.records
+    assert vars(told)["file"] == str(tmp_path / "a.yaml")
+    assert told.exc_info is not None
+    (tmp_path / "a.yaml").write_text(model("a", "third"))
+    assert targets(reader.read()) == {"a": "third", "b": "m"}

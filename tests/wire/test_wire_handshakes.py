@@ -11,6 +11,9 @@ import uvloop
 
 from signalbox.wire import GrpcServer, Limits, ServerTls
 from signalbox.wire.frames import PREFACE, SETTINGS_ACK, frame, ping, settings
+from signalbox.wire.handshake_line import TAKEN_UP_SECONDS, HandshakePace
+from signalbox.wire.handshakes import Handshakes
+from signalbox.wire.turns_standing import Shares
 
 OPAQUE = b"a token."
 GREETING = PREFACE + settings(()) + SETTINGS_ACK
@@ -165,5 +168,121 @@ def test_none_outlives_the_server(run: Run) -> None:
         assert server.handshakes == 0
         assert await reader.read() == b""
         writer.close()
+
+    run(scenario())
+
+
+class Gate(HandshakePace):
+    """A pace that lets as many begin as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0, Shares(1.0))
+        self.admits = 0
+        self.asked = 0
+        self.spent: list[float] = []
+
+    def wait(self, now: float) -> float:
+        self.asked += 1
+        return 0.0 if self.admits else 0.001
+
+    def spend(self, seconds: float, now: float) -> None:
+        self.spent.append(seconds)
+        self.admits -= seconds == TAKEN_UP_SECONDS
+
+
+class Paced:
+    """Handshakes behind a gate, and the hosts of those that have come through."""
+
+    def __init__(self, most: int) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.gate = Gate()
+        self.through: list[str] = []
+        self.handshakes = Handshakes(
+            self.loop, ServerTls().context, most, 10.0, self.gate, lambda: Told(self.through), lambda: None
+        )
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Paced:
+        self._server = await self.loop.create_server(self.handshakes.accept, "0.0.0.0", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+
+    async def wait_for(self, waiting: int) -> None:
+        """Until so many are in their handshake or wait for it."""
+        await until(lambda: len(self.handshakes) == waiting)
+
+
+class Told(asyncio.Protocol):
+    """Writes down who has come through its handshake."""
+
+    def __init__(self, hosts: list[str]) -> None:
+        self.hosts = hosts
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.hosts.append(transport.get_extra_info("peername")[0])
+
+
+def test_while_time_is_short_handshakes_wait_and_then_hosts_take_turns(run: Run) -> None:
+    async def scenario() -> None:
+        async with Paced(100) as paced:
+            opening = []
+            one, other = "127.0.0.1", "127.0.0.2"
+            for count, host in enumerate([one, one, one, one, other, other], 1):
+                peer = asyncio.open_connection(
+                    "127.0.0.1", paced.port, ssl=context(), local_addr=(host, 0), server_hostname="localhost"
+                )
+                opening.append(asyncio.ensure_future(peer))
+                await paced.wait_for(count)
+            asked = paced.gate.asked
+            await until(lambda: paced.gate.asked > asked + 3)
+            assert (paced.through, paced.gate.spent) == ([], []), "asked again and again, and none has begun"
+            for count in range(5, -1, -1):
+                paced.gate.admits = 1
+                await paced.wait_for(count)
+            assert paced.through == [one, other, one, other, one, one]
+            assert paced.gate.spent.count(TAKEN_UP_SECONDS) == 6
+            assert len(paced.gate.spent) >= 3 * 6, "what TLS itself takes is charged as well, step by step"
+            for _, writer in await asyncio.gather(*opening):
+                writer.transport.abort()
+
+    run(scenario())
+
+
+def test_who_went_away_while_waiting_costs_no_handshake(run: Run) -> None:
+    async def scenario() -> None:
+        async with Paced(100) as paced:
+            for count in range(1, 4):
+                _, writer = await asyncio.open_connection("127.0.0.1", paced.port)
+                await paced.wait_for(count)
+                writer.close()
+                await writer.wait_closed()
+            paced.gate.admits = 3
+            await paced.wait_for(0)
+            assert (paced.through, paced.gate.spent) == ([], [])
+            assert paced.handshakes.failures == {"refused": 3}
+
+    run(scenario())
+
+
+def test_those_that_wait_are_bounded_and_gone_when_the_server_is(run: Run) -> None:
+    async def scenario() -> None:
+        async with Paced(3) as paced:
+            peers = []
+            for count in range(1, 9):
+                peers.append(await asyncio.open_connection("127.0.0.1", paced.port))
+                await paced.wait_for(min(count, 3))
+                await until(lambda: paced.handshakes.failures["crowded"] == max(0, len(peers) - 3))
+            for reader, _ in peers[:5]:
+                assert await reader.read() == b""
+            paced.handshakes.close()
+            for reader, writer in peers:
+                assert await reader.read() == b""
+                writer.close()
+                await writer.wait_closed()
+            assert len(paced.handshakes) == 0
 
     run(scenario())

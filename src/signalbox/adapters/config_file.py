@@ -28,6 +28,7 @@ class ConfigFile:
         self._validate = validate
         self._seen: bytes | str | None = None
         self._said: set[str] = set()
+        self._refused = False
 
     def refresh(self) -> bool:
         """Read the file; return whether another configuration is in force now. Says what is wrong, once a change."""
@@ -48,12 +49,16 @@ class ConfigFile:
                 log.error("%s", problem)
             kept = "the last good configuration stays in force" if self.config else "nothing is loaded or unloaded"
             log.error("configuration refused: %s", kept)
+            self._refused = True
             return False
         for warning in parsed.warnings:
             if warning not in self._said:
                 log.warning("%s", warning)
         self._said = set(parsed.warnings)
         self.valid = True
+        if self._refused:
+            log.info("configuration %s is good now and in force", self.path)
+            self._refused = False
         before, self.config = self.config, parsed.config
         return parsed.config != before
 

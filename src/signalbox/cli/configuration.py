@@ -9,7 +9,7 @@ from pathlib import Path
 from signalbox.cli.thresholds import read_thresholds
 from signalbox.director import Director, Rules, guide_rules, policy_rules
 from signalbox.pool import Pool
-from signalbox.resources import Origin, Problem
+from signalbox.resources import Origin, Problem, unexpected
 from signalbox.scheduling import InvalidPolicy, Policy, load_policy
 from signalbox.scheduling.saturation import UtilizationDetector
 from signalbox.scheduling.saturation.utilization import STALE_INTERVALS
@@ -64,17 +64,25 @@ class ConfigurationFile:
         async for _ in changes([self._path]):
             try:
                 policy = self.load()
+                if policy is not None:
+                    director.rules = policy_rules(policy, director.pool, director.rules)
             except InvalidPolicy as error:
-                problems = describe(error)
-                if problems != self.refused:
-                    log.error("configuration refused; the last good one stays in force", extra={"problems": problems})
-                self.refused = problems
+                self._refuse(describe(error))
+                continue
+            except Exception as error:  # of our own making, or of a plugin's: requests go on by the rules there are
+                self._text = None
+                self._refuse(str(unexpected(Origin(str(self._path)), error)), error)
                 continue
             self.refused = ""
             if policy is not None:
-                director.rules = policy_rules(policy, director.pool, director.rules)
                 announce(policy, director.pool)
                 changed()
+
+    def _refuse(self, problems: str, fault: Exception | None = None) -> None:
+        if problems != self.refused:
+            message = "configuration refused; the last good one stays in force"
+            log.error(message, extra={"problems": problems}, exc_info=fault)
+        self.refused = problems
 
 
 def starting_rules(policy: Policy | None, pool: Pool, environment: Mapping[str, str]) -> Rules:

@@ -53,12 +53,12 @@ def precise_lines(page: Mapping[str, Any]) -> list[str]:
         lines.append(f"{page['unattributed']:,} messages of sources that are no endpoint")
     for name, what in (
         ("orphaned", "blocks left out since their beginning was missed; set replaySocketPort"),
-        ("unaligned", "blocks left out since their size does not fit blockSizeTokens"),
+        ("unaligned", "blocks left out since their size does not fit blockSizeTokens; set that to the engines' own"),
         ("overflowed", "blocks left out since the index is full"),
     ):
         if tally[name]:
             lines.append(f"{tally[name]:,} {what}")
     malformed = sum([figures["malformed"] for figures in page["endpoints"].values()])
     if malformed:
-        lines.append(f"{malformed:,} messages could not be read")
+        lines.append(f"{malformed:,} messages could not be taken in")
     return lines

@@ -6,6 +6,9 @@ import errno
 import os
 import sys
 
+_OF_A_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+"""What comes of writing a file: no room, no quota, a limit of its size, a device that fails or was locked."""
+
 
 def close_output() -> None:
     """What could not be printed is not tried again as the process ends."""
@@ -14,15 +17,19 @@ def close_output() -> None:
     os.close(nowhere)
 
 
-def lost(error: OSError) -> int | None:
-    """Give up standard output where ``error`` may have come of writing it; returns the exit status: 1 where its reader
-    has gone, which is said to nobody, 2 where there is no room, which is said on standard error. ``None`` for errors
-    that have nothing to do with it: they name a file, or are of another kind."""
+def unwritable(error: OSError) -> int:
+    """Give up standard output, which ``error`` came of writing; returns the exit status: 1 where its reader has gone,
+    which is said to nobody, 2 for anything else, which is said on standard error."""
+    close_output()
     if isinstance(error, BrokenPipeError):
-        close_output()
         return 1
-    if error.errno == errno.ENOSPC and error.filename is None:
-        close_output()
-        print(f"signalbox: the output cannot be written: {error.strerror}", file=sys.stderr)
-        return 2
+    print(f"signalbox: the output cannot be written: {error.strerror or error}", file=sys.stderr)
+    return 2
+
+
+def lost(error: OSError) -> int | None:
+    """`unwritable` for what a whole command raised; ``None`` for errors that have nothing to do with its output: they
+    name a file, or are of another kind."""
+    if isinstance(error, BrokenPipeError) or (error.errno in _OF_A_DISK and error.filename is None):
+        return unwritable(error)
     return None

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from signalbox.cli.printed import close_output
+from signalbox.cli.printed import unwritable
 from signalbox.engine import PROFILES
 from signalbox.lab import Contender, Scraping, Server, configured, guide, server
 from signalbox.lab.parallel import ProcessLost
@@ -98,13 +98,9 @@ def run(wishes: Wishes) -> int:
     try:
         _show(rehearsal, wishes.out, seconds, stopped=bool(status), written=written)
         sys.stdout.flush()
-    except BrokenPipeError:
-        close_output()
-        return status or 1
     except OSError as error:
-        close_output()
-        written = False
-        print(f"signalbox replay: standard output: {error.strerror}", file=sys.stderr)
+        lost = unwritable(error)
+        return status or lost
     return status if written else status or 2
 
 

@@ -1,7 +1,7 @@
 """The way to an API server: where it is, whom it may be, and who we are.
 
 Files are read by lightkube: a pod's service account, or a kubeconfig with a token, a token file, client certificates
-or a program that prints a token.
+or the name of a program that prints a token.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Access:
             # As lightkube, which prefers the file to a token, but reads it again only when it is refused.
             auth = TokenFile(Path(user.token_file), self._clock) if user.token_file else user_auth(user)
             if isinstance(auth, ExecAuth) and user.exec is not None:
-                auth = TokenProgram(auth, user.exec.command)
+                auth = TokenProgram(user.exec)
             verify = verify_cluster(config.cluster, user, config.abs_file)
         except ConfigError as error:
             raise NoAccess(f"{self}: {error}; correct it") from error

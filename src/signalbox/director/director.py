@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -37,19 +37,21 @@ from signalbox.director.tokens import Tokens, known_tokens
 from signalbox.director.turns import Turns
 from signalbox.director.wait import Wait
 from signalbox.director.waiting import Waiting
+from signalbox.native import mypyc_attr
 from signalbox.payloads import PayloadError, Request, Usage, read_request
 from signalbox.pool import Endpoint, Pool, Resolution, Rows
 from signalbox.scheduling import Cycle, Profile
 from signalbox.scheduling.filters import Reachable
 from signalbox.scheduling.pickers import MaxScorePicker
 
-_ANY = Profile(filters=(Reachable(),), scorers=(), picker=MaxScorePicker())
+_ANY: Final = Profile(filters=(Reachable(),), scorers=(), picker=MaxScorePicker())
 """For requests that any endpoint can answer."""
 
-_NAMED_BY_MODEL = frozenset({"chat", "completions"})
+_NAMED_BY_MODEL: Final = frozenset({"chat", "completions"})
 """APIs every server has, so that a 404 is about the model."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Director(Turns):
     """Decides for one pool. Safe to call from one thread only."""
 
@@ -266,23 +268,30 @@ class Director(Turns):
     def _turn_came(self, waiting: Waiting, now: float) -> Routed | Refused:
         arrival, request, wait = waiting.arrival, waiting.request, waiting.wait
         if request is None:
-            outcome = self._route_without_body(arrival, now, wait)
+            outcome = self._route_without_body(arrival, now, wait, waiting.wanted)
         else:
             outcome = self._decide(arrival, request, now, self._stopwatch(), waiting.wanted, wait)
         assert not isinstance(outcome, Waiting)
         return outcome
 
-    def _route_without_body(self, arrival: Arrival, now: float, wait: Wait | None = None) -> Routed | Refused | Waiting:
+    def _route_without_body(
+        self, arrival: Arrival, now: float, wait: Wait | None = None, wanted: bool = False
+    ) -> Routed | Refused | Waiting:
         """Any ready endpoint will do: the one with the fewest requests in flight. Nothing is charged, and nobody waits
-        but for the first endpoint."""
+        but for the first endpoint. ``wait`` is that of a request whose turn has come, ``wanted`` whether the journal
+        wants it then."""
         pool, rules = self.pool, self.rules
         if rules.flow is not None and wait is None and not pool.endpoints and pool.spec is not None:
             flow = self._line.flow(rules, arrival, pool.catalogue.priority_of(arrival.objective))
-            _, place = self._line.enter(rules, flow, arrival, None, now, wanted=False)
-            return place if isinstance(place, Waiting) else self.turn_away(arrival, self._no_place(place or ""), now)
+            wanted = self._wants(arrival, now)
+            wait, place = self._line.enter(rules, flow, arrival, None, now, wanted)
+            if isinstance(place, Waiting):
+                return place
+            return self._refused(arrival, self._no_place(place or ""), "", now, wanted, wait=wait)
         rows: Rows = pool.rows if arrival.subset is None else pool.subset(arrival.subset)
         if not len(rows):
-            return self.turn_away(arrival, nobody(pool, arrival), now)
+            wanted = wanted if wait is not None else self._wants(arrival, now)
+            return self._refused(arrival, nobody(pool, arrival), "", now, wanted, wait=wait)
         cycle = Cycle("", 1, pool.columns, self._rng)
         chosen = _ANY.schedule(cycle, rows)
         assert chosen is not None  # its filter never empties a list
@@ -290,8 +299,10 @@ class Director(Turns):
 
     def turn_away(self, arrival: Arrival, refusal: Refused, now: float) -> Refused:
         """Note that a request was refused before its model was known; return ``refusal``."""
-        wanted = self._journal is not None and self._journal.wants(arrival.request_id, now)
-        return self._refused(arrival, refusal, "", now, wanted)
+        return self._refused(arrival, refusal, "", now, self._wants(arrival, now))
+
+    def _wants(self, arrival: Arrival, now: float) -> bool:
+        return self._journal is not None and self._journal.wants(arrival.request_id, now)
 
     def _refused(
         self,

@@ -15,7 +15,17 @@ from signalbox.director.believed import BelievedColumns
 from signalbox.director.doubts import Doubts
 from signalbox.director.events import Ticket
 from signalbox.director.rules import Rules
-from signalbox.director.wait import CANCELLED, CLOSED, DISPATCHED, EXPIRED, NO_ENDPOINTS, REJECTED, QueueObserver, Wait
+from signalbox.director.wait import (
+    CANCELLED,
+    CLOSED,
+    DISPATCHED,
+    EXPIRED,
+    NO_ENDPOINTS,
+    REJECTED,
+    STARVED,
+    QueueObserver,
+    Wait,
+)
 from signalbox.director.waiting import Waiting
 from signalbox.payloads import Request
 from signalbox.pool import Pool
@@ -109,7 +119,7 @@ class Line:
         if queues is not None:
             empty = not len(self._pool.rows)
             for turn in queues.expired(now, empty_pool=empty):
-                self._called[turn.payload] = NO_ENDPOINTS if empty else EXPIRED
+                self._called[turn.payload] = STARVED if empty else EXPIRED
         waiting = self._take(rules, now)
         if waiting is not None:
             waiting.wait.seconds = now - waiting.wait.began

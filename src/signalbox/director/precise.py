@@ -1,6 +1,7 @@
 """The precise prefix index of one pool: prompts by their token ids, endpoints by their engines' reports.
 
-Where nobody told a prompt's token ids the approximate index answers, which then learns only of such prompts.
+Where nobody told a prompt's token ids, or nothing that any engine reports fits the index, the approximate index
+answers, which then learns only of such prompts.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class PreciseFigures(msgspec.Struct):
     hits: int = 0
     """Those of which some endpoint held a block."""
     estimated: int = 0
-    """Prompts looked up in the approximate index."""
+    """Prompts looked up in the approximate index, for want of token ids or of blocks that fit."""
 
 
 class PreciseTracker(PrefixTracker):
@@ -95,10 +96,10 @@ class PreciseTracker(PrefixTracker):
 
     def look_up_tokens(self, request: Request, target: str, tokens: Tokens | None, now: float) -> Lookup:
         """Match a prompt for the model ``target``."""
-        if tokens is None:
+        index = self.index
+        if tokens is None or not index.usable:
             self.figures.estimated += 1
             return self.look_up(request, target)
-        index = self.index
         index.speculation.settle(now)
         size = index.block_size
         adapter = self._adapter(target)

@@ -137,6 +137,17 @@ def shutting_down(pool: Pool) -> Refused:
     )
 
 
+def own_fault(pool: Pool) -> Refused:
+    """Deciding about the request failed, by a fault of the picker or of a plugin; the log has it."""
+    return refuse(
+        500,
+        "Internal",
+        f"the endpoint picker of {_named(pool)} failed to decide about this request: its log says how; try again",
+        type="server_error",
+        error_code="internal_error",
+    )
+
+
 def _no_endpoints(pool: Pool, why: str) -> Refused:
     return refuse(
         503,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from signalbox.director.arrival import Arrival
 from signalbox.director.events import Ticket
 from signalbox.director.prefixes import Lookup
@@ -10,13 +12,13 @@ from signalbox.payloads import Request
 from signalbox.pool import Charge, Endpoint, Pool, Resolution
 from signalbox.scheduling import Decision
 
-CHARS_PER_TOKEN = 4
+CHARS_PER_TOKEN: Final = 4
 """Characters of prompt text to a token, for estimates: English text averages about four."""
 
-DEFAULT_ANSWER_TOKENS = 128
+DEFAULT_ANSWER_TOKENS: Final = 128
 """Answer length assumed where the request sets no limit."""
 
-LONGEST_ANSWER_TOKENS = 65_536
+LONGEST_ANSWER_TOKENS: Final = 65_536
 """Answer length assumed at most, so that one request that asks for a billion tokens does not close an endpoint."""
 
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from abc import ABC, abstractmethod
 
 from signalbox.director.arrival import Arrival, Refused, Routed
 from signalbox.director.events import Ticket
 from signalbox.director.line import Line
 from signalbox.director.recalls import Recalls
-from signalbox.director.refusals import cannot_wait, client_left, shutting_down, waited_too_long
+from signalbox.director.refusals import cannot_wait, client_left, own_fault, shutting_down, waited_too_long
 from signalbox.director.rules import Rules
 from signalbox.director.wait import CLOSED, DISPATCHED, Wait
 from signalbox.director.waiting import Waiting
+from signalbox.native import mypyc_attr
 from signalbox.pool import Pool
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 16
 """Requests that one call of :meth:`Director.dispatch` decides about: about two milliseconds."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Turns(ABC):
     """Calls those whose turn has come; `Director` decides where they go."""
 
@@ -36,11 +42,20 @@ class Turns(ABC):
         """Decide about those whose turn has come or whose time has run out. To be called after every event that may
         make room, and when :meth:`next_look` says so; decides about `AT_ONCE` of them at most."""
         line = self._line
+        self._more = False
         line.settle(self.rules, now)
         outcomes: list[tuple[Waiting, Routed | Refused]] = []
-        while len(outcomes) < AT_ONCE and (waiting := line.call(self.rules, now)) is not None:
-            outcomes.append((waiting, self._called(waiting, now)))
-        self._more = len(outcomes) == AT_ONCE
+        while len(outcomes) < AT_ONCE:
+            try:
+                waiting = line.call(self.rules, now)
+            except Exception:
+                if not outcomes:
+                    raise
+                break  # whoever has been decided about is told first; the next call meets it again
+            if waiting is None:
+                return outcomes
+            outcomes.append((waiting, self._outcome(waiting, now)))
+        self._more = True
         return outcomes
 
     def next_look(self, now: float) -> float | None:
@@ -72,6 +87,18 @@ class Turns(ABC):
         """Let nobody wait any more: :meth:`dispatch` refuses those who do, and whoever would have to is refused."""
         self._line.settle(self.rules, now)
         self._line.close()
+
+    def _outcome(self, waiting: Waiting, now: float) -> Routed | Refused:
+        """Say what becomes of a request that has waited; what fails for one of them is not to fail for the others."""
+        try:
+            return self._called(waiting, now)
+        except Exception:
+            log.exception("no decision about a request that waited", extra={"request_id": waiting.arrival.request_id})
+        refusal = own_fault(self.pool)
+        model = "" if waiting.request is None else waiting.request.model
+        with contextlib.suppress(Exception):  # what counts refusals may be what has failed
+            self._refused(waiting.arrival, refusal, model, now, waiting.wanted, wait=waiting.wait)
+        return refusal
 
     def _called(self, waiting: Waiting, now: float) -> Routed | Refused:
         """Say what becomes of a request that has waited."""

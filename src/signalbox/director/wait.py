@@ -12,6 +12,8 @@ DISPATCHED = "Dispatched"
 REJECTED = "RejectedCapacity"
 NO_ENDPOINTS = "RejectedNoEndpoints"
 EXPIRED = "EvictedTTL"
+STARVED = "EvictedNoEndpoints"
+"""Its time ran out while the pool had no endpoint."""
 CANCELLED = "EvictedContextCancelled"
 CLOSED = "EvictedOther"
 

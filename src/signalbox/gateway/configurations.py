@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,9 +10,11 @@ from pathlib import Path
 
 from signalbox.gateway.desired import Desired
 from signalbox.gateway.picker_deployment import FILE_FLAG, TEXT_FLAG, Configuration
-from signalbox.resources import ConfigMap, Key, Origin, Problem
+from signalbox.resources import ConfigMap, Key, Origin, Problem, unexpected
 from signalbox.resources.yamltree import YAMLFault, read_yaml
 from signalbox.scheduling import InvalidPolicy, load_policy
+
+log = logging.getLogger("signalbox.configuration")
 
 Verdict = tuple[tuple[Problem, ...], tuple[str, ...]]
 """What is wrong with a text, and what a reader of a good one should know."""
@@ -124,6 +127,9 @@ def _ask(text: str) -> Verdict:
         return (), tuple(load_policy(text, name="").notes)
     except InvalidPolicy as invalid:
         return tuple(invalid.problems), ()
+    except Exception as error:  # of our own making, or of a plugin's: one text is refused, and everything goes on
+        log.exception("an EndpointPickerConfig could not be checked")
+        return (unexpected(Origin(""), error),), ()
 
 
 def _deployment_problem(configuration: Configuration, message: str, fix: str) -> Problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -36,8 +37,10 @@ from signalbox.gateway.servers import (
 from signalbox.gateway.serving import curl_lines, joined, missing_models, ready_pods, sample_model
 from signalbox.gateway.state_dir import state_directory
 from signalbox.gateway.up import UpError, UpOptions
-from signalbox.resources import Problem, Resource
+from signalbox.resources import Origin, Problem, Resource, unexpected
 from signalbox.sources import ManifestReader, Manifests, changes
+
+log = logging.getLogger("signalbox.up")
 
 PICKER_PATIENCE = 5.0
 """Seconds ``ready`` waits for pickers to say that they know the pods."""
@@ -171,7 +174,13 @@ class Session:
         if not paths:
             return
         async for _ in changes(paths):
-            desired = self._read(reader)
+            try:
+                desired = self._read(reader)
+            except Exception as error:  # of our own making: what runs goes on as it is
+                named = ", ".join(map(str, paths))
+                log.exception("manifests could not be put together", extra={"paths": named})
+                self._screen.say("problem", f"{unexpected(Origin(named), error)}; the last good state stays in force")
+                continue
             if desired != cluster.desired:
                 cluster.want(desired)
 

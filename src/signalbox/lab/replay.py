@@ -191,7 +191,7 @@ class _Replay:
         asked = EngineRequest(
             str(number), trace.prompt_tokens, trace.output_tokens, salted(trace.blocks[:whole], adapter), adapter
         )
-        request = TracedRequest("completions", target, trace.stream, trace.max_tokens, b"", {}, trace, asked)
+        request = TracedRequest(target, trace, asked)
         headers = {"x-session-id": trace.session} if trace.session else {}
         arrival = Arrival(
             path="/v1/completions",

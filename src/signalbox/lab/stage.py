@@ -29,12 +29,16 @@ MOST_BLOCK_TOKENS = 0xFFFF
 """Largest block of a trace that can be told apart token by token."""
 
 
-class TracedRequest(Request, frozen=True):
+class TracedRequest(Request):
     """A request out of a trace, as the director sees it: there is no body, its prompt is named by blocks."""
 
-    trace: TraceRequest
-    asked: EngineRequest
-    """The same as an engine is asked it."""
+    __slots__ = ("asked", "trace")
+
+    def __init__(self, model: str, trace: TraceRequest, asked: EngineRequest) -> None:
+        super().__init__("completions", model, trace.stream, trace.max_tokens, b"", {})
+        self.trace = trace
+        self.asked = asked
+        """The same as an engine is asked it."""
 
     @property
     def prompt_chars(self) -> int:

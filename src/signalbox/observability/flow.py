@@ -12,6 +12,7 @@ from signalbox.director import Director, Wait
 from signalbox.observability.buckets import SCHEDULER_SECONDS, SECONDS
 from signalbox.observability.histogram import Histogram
 from signalbox.observability.names import NameGuard
+from signalbox.scheduling.saturation import UtilizationDetector
 
 PREFIXES = ("inference_extension_flow_control", "llm_d_epp_flow_control")
 MOST_FAIRNESS_IDS = 100
@@ -87,6 +88,7 @@ class FlowCollector(Collector):
         for prefix in PREFIXES:
             yield from self._waits(prefix)
             yield from self._queues(prefix)
+        yield from self._stale()
 
     def _waits(self, prefix: str) -> Iterator[Metric]:
         counts, pool = self._counts, self._director.pool.name
@@ -114,10 +116,12 @@ class FlowCollector(Collector):
                 gauge.add_metric((*flow, pool), value)
             yield gauge
         outcomes = CounterMetricFamily(
-            f"{prefix}_requests", "Requests by what came of their wait.", labels=("outcome", "priority")
+            f"{prefix}_requests",
+            "Requests by what came of their wait.",
+            labels=("outcome", "priority", "inference_pool"),
         )
         for pair, count in counts.outcomes.items():
-            outcomes.add_metric(pair, count)
+            outcomes.add_metric((*pair, pool), count)
         yield outcomes
 
     def _queues(self, prefix: str) -> Iterator[Metric]:
@@ -127,13 +131,15 @@ class FlowCollector(Collector):
             return
         saturation = GaugeMetricFamily(
             f"{prefix}_pool_saturation",
-            "How full the pool is, 1 at the limit: as scraped (admission), and with what was sent since (dispatch).",
+            "How full the pool is, 1 at the limit: as scraped (admission), and with what was sent since (effective), by"
+            " which requests that wait are let go.",
             labels=("inference_pool", "stage"),
         )
         now = self._clock()
-        for stage in ("admission", "dispatch"):
-            value = director.saturation(now, believed=stage == "dispatch")
-            saturation.add_metric((director.pool.name, stage), value)
+        pool = director.pool
+        for stage in ("admission", "effective"):
+            value = director.saturation(now, believed=stage == "effective")
+            saturation.add_metric((pool.name, stage), value)
         yield saturation
         bands, settings = queues.bands(), queues.settings
         for unit, whole, most in (
@@ -141,17 +147,36 @@ class FlowCollector(Collector):
             ("bytes", queues.bytes, settings.max_bytes),
         ):
             used = GaugeMetricFamily(
-                f"{prefix}_capacity_utilization_{unit}", f"Share of a band's {unit} in use.", labels=("priority",)
+                f"{prefix}_capacity_utilization_{unit}",
+                f"Share of a band's {unit} in use.",
+                labels=("priority", "inference_pool"),
             )
             for band in bands:
                 limit = band.max_requests if unit == "requests" else band.max_bytes
                 if limit:
                     there = band.requests if unit == "requests" else band.bytes
-                    used.add_metric((str(band.priority),), there / limit)
+                    used.add_metric((str(band.priority), pool.name), there / limit)
             yield used
             if most:
                 gauge = GaugeMetricFamily(
-                    f"{prefix}_global_capacity_utilization_{unit}", f"Share of all {unit} in use.", labels=()
+                    f"{prefix}_global_capacity_utilization_{unit}",
+                    f"Share of all {unit} in use.",
+                    labels=("inference_pool",),
                 )
-                gauge.add_metric((), whole / most)
+                gauge.add_metric((pool.name,), whole / most)
                 yield gauge
+
+    def _stale(self) -> Iterator[Metric]:
+        """Under llm-d's name alone, as there: it never had the other."""
+        pool, policy = self._director.pool, self._director.rules.policy
+        if self._director.rules.flow is None or policy is None or not isinstance(policy.detector, UtilizationDetector):
+            return
+        gauge = GaugeMetricFamily(
+            f"{PREFIXES[1]}_stale_endpoints",
+            "Endpoints whose metrics are missing or older than the detector's metricsStalenessThreshold.",
+            labels=("detector",),
+        )
+        gauge.add_metric(
+            (policy.detector.name,), int(policy.detector.stale(pool.columns, pool.rows, self._clock()).sum())
+        )
+        yield gauge

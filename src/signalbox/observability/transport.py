@@ -21,7 +21,7 @@ class TransportCollector(Collector):
         server = self._server
         for name, help_text, value in (
             ("connections", "Open connections to the ext_proc port.", server.connections),
-            ("handshakes", "Connections in their TLS handshake.", server.handshakes),
+            ("handshakes", "Connections in their TLS handshake, or waiting for it.", server.handshakes),
             ("calls", "Open calls over all of them.", server.calls),
             ("buffered_bytes", "Bytes that the connections make the picker keep.", server.buffered_bytes),
         ):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 from msgspec import Raw
 
+from signalbox.native import mypyc_attr
 from signalbox.payloads import prompts
 from signalbox.payloads.errors import PayloadError
 from signalbox.payloads.members import Fields, Walked, read_fields, read_members, spans
 
-_API_BY_LAST_SEGMENT = {
+_API_BY_LAST_SEGMENT: Final = {
     "completions": "completions",
     "embeddings": "embeddings",
     "responses": "responses",
@@ -20,34 +22,49 @@ _API_BY_LAST_SEGMENT = {
     "generate": "generate",
 }
 
-_API_BY_PATH = {
+_API_BY_PATH: Final = {
     "/v1/chat/completions": "chat",
     **{f"/v1/{name}": api for name, api in _API_BY_LAST_SEGMENT.items()},
 }
 """What nearly all requests are sent to."""
 
-_NAME = msgspec.json.Decoder(str)
-_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_BRACKET, _BRACE, _QUOTE = b'[{"'
-_MODEL = b'"model"'
-_ESCAPED = b"\\u006"
+_NAME: Final = msgspec.json.Decoder(str)
+_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_BRACKET: Final = ord("[")
+_BRACE: Final = ord("{")
+_QUOTE: Final = ord('"')
+_MODEL: Final = b'"model"'
+_ESCAPED: Final = b"\\u006"
 """How each letter of ``model`` begins when it is written as an escape."""
-_EMPTY_LIST = re.compile(rb"\[\s*\]")
+_EMPTY_LIST: Final = re.compile(rb"\[\s*\]")
 
 
-class Request(msgspec.Struct, frozen=True):
-    """The fields of a body that routing needs, and the body itself."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Request:
+    """The fields of a body that routing needs, and the body itself. Not to be changed."""
 
-    api: str
-    """``completions``, ``chat``, ``embeddings``, ``responses``, ``messages`` (Anthropic), ``generate`` or ``other``."""
-    model: str
-    stream: bool
-    max_tokens: int | None
-    """The most tokens the client wants back; ``None`` when it does not say."""
-    body: bytes
-    fields: Fields
-    """The top-level members of ``body``, undecoded: a place to read further fields from. Empty for a body that could
-    not be read and is routed all the same."""
+    __slots__ = ("api", "body", "fields", "max_tokens", "model", "stream")
+
+    def __init__(
+        self,
+        api: str,
+        model: str,
+        stream: bool,
+        max_tokens: int | None,
+        body: bytes,
+        fields: Fields,
+    ) -> None:
+        self.api = api
+        """``completions``, ``chat``, ``embeddings``, ``responses``, ``messages`` (Anthropic), ``generate`` or
+        ``other``."""
+        self.model = model
+        self.stream = stream
+        self.max_tokens = max_tokens
+        """The most tokens the client wants back; ``None`` when it does not say."""
+        self.body = body
+        self.fields = fields
+        """The top-level members of ``body``, undecoded: a place to read further fields from. Empty for a body that
+        could not be read and is routed all the same."""
 
     @property
     def prompt_chars(self) -> int:

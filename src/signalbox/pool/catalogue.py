@@ -12,27 +12,20 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-
-import msgspec
+from typing import Final
 
 from signalbox.pool.inventory import Inventory, take_inventory
 from signalbox.pool.precedence import Conflict, Name, Named, sort_out, targets_of
+from signalbox.pool.resolution import Resolution
 from signalbox.pool.split import STICKY_ANNOTATION, Choices, Split
 from signalbox.resources import Criticality, Key
 
-_NO_HEADERS: Mapping[str, str] = {}
+__all__ = ["Catalogue", "HeldBack", "Resolution", "Unloaded"]
+
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 
 _Place = tuple[Key, tuple[Name, ...]]
 """What a list of targets belongs to: an object, and of a rewrite the names its rule matches."""
-
-
-class Resolution(msgspec.Struct, frozen=True):
-    """What a requested model name means in this pool."""
-
-    target: str
-    priority: int
-    rewrite: str = ""
-    """Name of the InferenceModelRewrite that chose the target, if one did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +75,7 @@ class Catalogue:
         self._priorities: dict[str, int] = {}  # by the names of InferenceModels
         self._of_model: dict[str, Split] = {}
         self._rules: dict[Name, tuple[str, Split]] = {}
+        self._plain: dict[str, Resolution] = {}  # of InferenceModels that are their own target, whatever the request
         self._listed: frozenset[str] | None = None
         self._sticky = False
         self._stale = False
@@ -185,6 +179,10 @@ class Catalogue:
         """
         if self._stale:
             self._settle()
+        if rewrite is None and objective is None:
+            plain = self._plain.get(model)
+            if plain is not None:
+                return plain
         declared = self._priorities.get(model)
         rules = self._rules
         rule = (rules.get(model) or rules.get(None)) if rules else None
@@ -235,6 +233,11 @@ class Catalogue:
                     self._rules[matched] = (rule.owner.metadata.name, split)
         self._priorities = {
             name: (model.spec.criticality or Criticality.STANDARD).priority for name, model in found.models.items()
+        }
+        self._plain = {
+            name: Resolution(name, priority)
+            for name, priority in self._priorities.items()
+            if name not in self._of_model and name not in self._rules and None not in self._rules
         }
         self._sticky = any(split.header for split in self._splits.values())
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
-
 from signalbox.pool.endpoints import Endpoint
 
 
-class Charge(msgspec.Struct):
+class Charge:
     """One request on one endpoint's account, in estimated tokens."""
 
-    endpoint: Endpoint
-    prompt_tokens: float
-    """Of the prompt, those the server has to compute."""
-    answer_tokens: float = 0.0
-    cached_tokens: float = 0.0
-    """Of the prompt, those it holds already."""
-    answered: bool = False
-    """Whether the first token has come."""
+    __slots__ = ("answer_tokens", "answered", "cached_tokens", "endpoint", "prompt_tokens")
+
+    def __init__(
+        self, endpoint: Endpoint, prompt_tokens: float, answer_tokens: float = 0.0, cached_tokens: float = 0.0
+    ) -> None:
+        self.endpoint = endpoint
+        self.prompt_tokens = prompt_tokens
+        """Of the prompt, those the server has to compute."""
+        self.answer_tokens = answer_tokens
+        self.cached_tokens = cached_tokens
+        """Of the prompt, those it holds already."""
+        self.answered = False
+        """Whether the first token has come."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ from signalbox.resources.objective import InferenceObjective, InferenceObjective
 from signalbox.resources.parse import parse_document, parse_resource
 from signalbox.resources.pods import Pod, PodCondition, PodStatus
 from signalbox.resources.probes import GRPCProbe, HTTPGet, Probe, TCPSocket
-from signalbox.resources.problems import InvalidResource, Key, Origin, Problem, Skipped
+from signalbox.resources.problems import InvalidResource, Key, Origin, Problem, Skipped, unexpected
 from signalbox.resources.references import (
     EXPERIMENTAL_GROUP,
     LLM_D_GROUP,
@@ -165,4 +165,5 @@ __all__ = [
     "parse_duration",
     "parse_resource",
     "serialize",
+    "unexpected",
 ]

@@ -47,6 +47,13 @@ class Problem:
         return f"{self.origin}{subject}{field}: {self.message}; {self.fix}"
 
 
+def unexpected(origin: Origin, error: Exception) -> Problem:
+    """What is said of a text whose check raised what no check is to raise."""
+    said = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    fix = "the text may be right: report this, with the traceback in the log, to Signalbox or to whose plugin it names"
+    return Problem(origin, "", "", "", f"could not be checked ({said})", fix)
+
+
 class InvalidResource(Exception):
     """A document that is not a valid object. ``problems`` holds everything found wrong with it, at least one."""
 

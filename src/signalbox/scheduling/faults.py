@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Container
 
 log = logging.getLogger("signalbox.scheduling")
 
@@ -33,6 +34,7 @@ class Faults:
             )
         return f"{type(error).__name__}: {error}"[:LONGEST]
 
-    def adopt(self, previous: Faults) -> None:
-        """Go on counting where ``previous`` stopped; what it logged may be logged again, since plugins changed."""
-        self.counts.update(previous.counts)
+    def adopt(self, previous: Faults, dropped: Container[str] = ()) -> None:
+        """Go on counting where ``previous`` stopped, but for the plugins named in ``dropped``; what it logged may be
+        logged again, since plugins changed."""
+        self.counts.update({name: count for name, count in previous.counts.items() if name not in dropped})

@@ -12,85 +12,32 @@ and those checks take arrays.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 import msgspec
 import numpy as np
 
-from signalbox.pool import Columns, Endpoint, Floats, Rows
+from signalbox.pool import Floats, Rows
+from signalbox.scheduling.cycle import Cycle
+from signalbox.scheduling.step import Step
 
-if TYPE_CHECKING:
-    from signalbox.scheduling.latency.predictions import Predictions
-    from signalbox.scheduling.prefix.match import PrefixMatch
-
+__all__ = [
+    "FEW",
+    "Cycle",
+    "Decision",
+    "FewFilter",
+    "FewPicker",
+    "FewScorer",
+    "Filter",
+    "Picker",
+    "Ranking",
+    "Scorer",
+    "Step",
+]
 
 FEW = 16
 """Rows in a small pool's columns. Twice as many cost more as lists than as arrays; see docs/performance.md."""
-
-
-class Step(msgspec.Struct):
-    """One thing a policy did: which plugin, over how many candidates, leaving how many."""
-
-    plugin: str
-    before: int
-    after: int
-    left: Rows | list[int] | None = None
-    fault: str = ""
-    """Why the plugin was left out, if it was: what it raised."""
-    ends: str | None = None
-    """The profile whose run this step ended: a pick, or a filter that left nobody."""
-    begun: int = 0
-    """Where among the steps that run began."""
-
-    @property
-    def rows(self) -> Rows | None:
-        """What a filter left; the array is its own: read it, do not write. ``None`` for steps that leave out nobody.
-
-        Few steps are ever looked at, so a list becomes an array only here.
-        """
-        if isinstance(self.left, list):
-            self.left = np.array(self.left, np.intp)
-        return self.left
-
-
-class Cycle(msgspec.Struct):
-    """One decision in the making: the request's side of it and everything a plugin may look at."""
-
-    target: str
-    """The model or adapter name the server will see."""
-    priority: int
-    columns: Columns
-    rng: random.Random
-    steps: list[Step] = []
-    endpoints: Mapping[int, Endpoint] = {}
-    """Every ready endpoint by its row, for plugins that look at names and labels. A change of the pool's endpoints
-    comes as another mapping, never as a change of this one: what plugins derive from labels is kept by its identity."""
-    headers: Mapping[str, str] = {}
-    """The request's headers, names in lower case."""
-    prompt_tokens: int = 0
-    """Estimated length of the prompt."""
-    now: float = 0.0
-    """Seconds of the caller's clock."""
-    prefix: PrefixMatch | None = None
-    """Which endpoints hold the beginning of the prompt; ``None`` where nobody looked it up."""
-    multimodal: bool = False
-    """Whether the prompt holds an image, a video or audio; only where a plugin of the policy ``reads_media``."""
-    session: str | None = None
-    """The session the request belongs to, where a session-id-producer found it."""
-    slo_ttft: float | None = None
-    """Seconds to the first token that the client asked for."""
-    slo_tpot: float | None = None
-    """Seconds per output token that the client asked for."""
-    media: tuple[int, ...] = ()
-    """Hashes of the prompt's images, videos and sounds, each once; only where a plugin ``reads_media_items``."""
-    peer: int | None = None
-    """The row that an earlier stage of this request chose: the decode server, while a prefill server is looked for."""
-    predictions: Predictions | None = None
-    """How fast each endpoint is expected to answer, once a plugin has asked a predicted-latency-producer."""
-    memo: dict[str, Any] = {}
-    """What a plugin notes about this request for its own later hooks, under its name."""
 
 
 class Filter(Protocol):

@@ -62,6 +62,8 @@ NotNegative = Annotated[StrictFloat, Bounds(minimum=0)]
 Positive = Annotated[StrictFloat, Bounds(above=0)]
 Count = Annotated[Integer, Bounds(minimum=0)]
 PositiveCount = Annotated[Integer, Bounds(minimum=1)]
+BlockTokens = Annotated[Integer, Bounds(minimum=1, maximum=65_536)]
+"""Tokens to a block of a prefix index. Engines have 1 to some hundreds; more than a prompt has would match nothing."""
 
 LONGEST = 9.2e9
 """Seconds, the longest a duration can be in Go."""

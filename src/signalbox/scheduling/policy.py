@@ -265,9 +265,10 @@ class Policy:
                 self._faults.note(plugin.name, error)
 
     def adopt(self, previous: Policy) -> None:
-        """Take over what the plugins of ``previous`` have learned, where name, type and parameters are the same."""
-        self._faults.adopt(previous._faults)
+        """Take over what the plugins of ``previous`` have learned, where name, type and parameters are the same, and
+        the faults of those that are still there."""
         before = {plugin.name: plugin for plugin in previous.plugins}
+        self._faults.adopt(previous._faults, before.keys() - {plugin.name for plugin in self.plugins})
         for plugin in self.plugins:
             old = before.get(plugin.name)
             if old is None or type(old) is not type(plugin) or old.parameters != plugin.parameters:

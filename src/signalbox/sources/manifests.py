@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +17,11 @@ from signalbox.resources import (
     Resource,
     Skipped,
     parse_document,
+    unexpected,
 )
 from signalbox.resources.yamltree import YAMLFault, read_json, read_yaml
+
+log = logging.getLogger("signalbox.sources")
 
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
@@ -215,4 +219,7 @@ def _parse(path: Path, data: bytes) -> tuple[list[Resource], list[Skipped], list
             skipped.extend(entry for entry in parsed if isinstance(entry, Skipped))
     except YAMLFault as fault:
         problems.append(Problem(Origin(name, fault.document, fault.line), "", "", "", fault.message, fault.fix))
+    except Exception as error:  # of our own making: what the file held before stays in force, as with any other problem
+        log.exception("a file could not be checked", extra={"file": name})
+        problems.append(unexpected(Origin(name), error))
     return resources, skipped, problems

@@ -36,7 +36,7 @@ class Limits:
     """All of that over all connections; beyond it the connection that holds the most is cut."""
     connections: int = 4096
     """Open connections of the server; one more is told ENHANCE_YOUR_CALM and closed. As many again may be in their TLS
-    handshake; for one more the oldest is cut."""
+    handshake or wait for it; for one more the oldest is cut."""
     preface_seconds: float = 10.0
     """From accept to the client's SETTINGS, and for a TLS handshake."""
     idle_seconds: float = 3600.0
@@ -54,6 +54,8 @@ class Limits:
     those that take more than they earn have no more than `debtors_share`."""
     debtors_share: float = 0.05
     """Of the time: what connections that took more than they earned have, all together, while others need it."""
+    handshakes_share: float = 0.1
+    """Of the time: what TLS handshakes have, all together, while others need it; the rest wait, hosts taking turns."""
     reset_burst: int = 1000
     resets_per_second: float = 100.0
     """Streams that the peer resets before they are answered, or makes us reset; each better end allows one more."""
@@ -68,8 +70,9 @@ class Limits:
                 raise ValueError(f"Limits.{name} is {getattr(self, name)}: use a number above 0")
         if not 16_384 <= self.frame_bytes <= 16_777_215:
             raise ValueError(f"Limits.frame_bytes is {self.frame_bytes}: RFC 9113 allows 16384 to 16777215")
-        if self.debtors_share > 1:
-            raise ValueError(f"Limits.debtors_share is {self.debtors_share}: it is a part, use at most 1")
+        for name in ("debtors_share", "handshakes_share"):
+            if getattr(self, name) > 1:
+                raise ValueError(f"Limits.{name} is {getattr(self, name)}: it is a part, use at most 1")
         for name in ("stream_window_bytes", "connection_window_bytes"):
             if not 65_535 <= getattr(self, name) <= 2**31 - 1:
                 raise ValueError(f"Limits.{name} is {getattr(self, name)}: use 65535 to 2147483647")

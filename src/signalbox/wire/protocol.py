@@ -9,12 +9,13 @@ from typing import Final, cast
 
 from signalbox.wire.calls import Routes
 from signalbox.wire.errors import ConnectionFault, ErrorCode
+from signalbox.wire.keepalive import Keepalive
 from signalbox.wire.limits import KIB, MIB, Limits
 from signalbox.wire.session import GrpcSession
 from signalbox.wire.turns import SLICE, Backlog, Turns
 from signalbox.wire.turns_standing import Standing
+from signalbox.wire.write_buffer import WriteBuffer
 
-_WRITE_HIGH_WATER: Final = 256 * KIB
 _READ_STOP: Final = 1 * MIB
 """Answers waiting for a socket that takes none: from here on its requests wait too."""
 _FULL_READ: Final = 64 * KIB
@@ -42,26 +43,19 @@ class GrpcProtocol(asyncio.Protocol):
         "_closing_since",
         "_flush_due",
         "_grew",
-        "_held",
-        "_held_bytes",
-        "_held_since",
-        "_idle_since",
-        "_last_read",
+        "_keepalive",
         "_limits",
         "_loop",
         "_opened",
-        "_paused",
-        "_pinged",
         "_reading",
         "_sits_out",
         "_slice",
         "_standing",
-        "_started",
-        "_stuck",
         "_transport",
         "_turns",
         "_until_weighed",
         "_unweighed",
+        "_unwritten",
         "buffered_bytes",
         "in_debt",
         "session",
@@ -92,17 +86,14 @@ class GrpcProtocol(asyncio.Protocol):
         self._grew = grew
         self.buffered_bytes = 0
         """Bytes this connection makes us keep, as of the last read or write."""
-        self._started = self._last_read = self._idle_since = self._held_since = loop.time()
-        self._pinged = False
-        self._paused = False
+        now = loop.time()
+        self._keepalive = Keepalive(limits, now)
         self._closing = False
         self._closing_since = 0.0
-        self._held: list[bytes] = []
-        self._held_bytes = 0
-        self._stuck = 0
+        self._unwritten = WriteBuffer()
         self._flush_due = False
-        self._standing = Standing(limits.exchange_seconds, turns.shares, self._started)
-        self.session = GrpcSession(routes, limits, loop.call_later, self._wake, self._started)
+        self._standing = Standing(limits.exchange_seconds, turns.shares, now)
+        self.session = GrpcSession(routes, limits, loop.call_later, self._wake, now)
 
     # ---- asyncio.Protocol
 
@@ -110,21 +101,20 @@ class GrpcProtocol(asyncio.Protocol):
         """Greet the client, or turn it away."""
         # uvloop's transports are not asyncio's by inheritance.
         self._transport = transport = cast(asyncio.Transport, transport)
-        transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
+        self._unwritten.open(transport)
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if not self._opened(self):
             self.session.connection.fail(ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many connections"))
         elif tls is not None and tls.selected_alpn_protocol() != "h2":
             self.session.connection.fail(ConnectionFault(ErrorCode.HTTP_1_1_REQUIRED, "ALPN did not choose h2"))
         if self._turns.pressed:
-            self._standing.enter(self._started)
+            self._standing.enter(self._keepalive.last_read)
             self.in_debt = self._standing.in_debt
         self._flush()
 
     def data_received(self, data: bytes) -> None:
         """Handle one read; everything sent meanwhile leaves in one write. A long read waits its turn."""
-        self._last_read = now = self._loop.time()
-        self._pinged = False
+        self._keepalive.last_read = now = self._loop.time()
         if len(data) > SLICE or not self._reading or (self.in_debt and self._turns.pressed):
             self._line_up(data)
         elif self._turns.pressed:
@@ -136,23 +126,18 @@ class GrpcProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The socket takes no more for now."""
-        self._paused = True
-        self._held_since = self._loop.time()
-        self._stuck = self._transport.get_write_buffer_size()
+        self._unwritten.pause(self._loop.time())
 
     def resume_writing(self) -> None:
         """The socket takes more."""
-        self._paused = False
-        self._stuck = 0
-        held = b"".join(self._held)
-        self._held.clear()
-        self._held_bytes = 0
-        if held:
-            self._write(held)
-        if not self._paused:
-            if self._backlog:
-                self._turns.join(self)
-            self._read_or_wait()
+        try:
+            self._unwritten.resume()
+        except RuntimeError:
+            self._closing = True  # as in `_flush`
+        if self._backlog and not self._jammed:
+            self._turns.join(self)
+        self._read_or_wait()
+        self._count()
         self._close_if_finished()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -167,7 +152,7 @@ class GrpcProtocol(asyncio.Protocol):
         if not self._backlog or self._closing or self._jammed:
             return False
         self._flush_due = True
-        self._last_read = now = self._loop.time()
+        self._keepalive.last_read = now = self._loop.time()
         piece = self._backlog.take()
         self._slice = len(piece)
         self.session.connection.receive(piece, now)
@@ -228,7 +213,7 @@ class GrpcProtocol(asyncio.Protocol):
     @property
     def _jammed(self) -> bool:
         """So many answers wait for the socket that its requests wait too."""
-        return self._held_bytes > _READ_STOP
+        return self._unwritten.held_bytes > _READ_STOP
 
     def _read_again(self) -> None:
         self._sits_out = False
@@ -269,29 +254,16 @@ class GrpcProtocol(asyncio.Protocol):
             if now - self._closing_since >= _LINGER_SECONDS:
                 self._transport.abort()
             return
-        if self._paused and now - self._held_since >= limits.stall_seconds:
+        if self._unwritten.paused and now - self._unwritten.paused_at >= limits.stall_seconds:
             self.abort()
             return
-        if not connection.established and now - self._started >= limits.preface_seconds:
-            connection.fail(ConnectionFault(ErrorCode.SETTINGS_TIMEOUT, "no preface"))
+        if not self._keepalive.check(now, connection):
+            self.abort()
+            return
         if connection.established and not self._backlog:
             connection.cut_half_sent(now, limits.message_seconds)
         connection.cut_stalled(now, limits.stall_seconds)
         self.session.cut_trickling(now)
-        if connection.streams:
-            self._idle_since = now
-        elif now - self._idle_since >= limits.idle_seconds + limits.keepalive_seconds:
-            connection.close()
-        elif now - self._idle_since >= limits.idle_seconds:
-            connection.drain()
-        elif now - self._idle_since >= limits.keepalive_seconds:
-            connection.forget_heads()
-        if now - self._last_read >= limits.keepalive_seconds * (2 if self._pinged else 1):
-            if self._pinged:
-                self.abort()
-                return
-            self._pinged = True
-            connection.ping()
         self._flush()
 
     # ---- writing
@@ -307,23 +279,27 @@ class GrpcProtocol(asyncio.Protocol):
         if self._closing:
             return
         if out:
-            if self._paused:
-                self._hold(out)
-            else:
-                self._write(out)
+            unwritten = self._unwritten
+            try:
+                unwritten.write(out)
+            except RuntimeError:
+                # uvloop says so when the socket died within this turn; `connection_lost` comes with the next.
+                self._closing = True
+            if unwritten.paused:
+                self._wait_for_socket()
         self._count()
         if self.session.connection.finished:
             self._close_if_finished()
 
-    def _write(self, out: bytes) -> None:
-        try:
-            self._transport.write(out)
-        except RuntimeError:
-            # uvloop says so when the socket died within this turn of the loop; `connection_lost` comes with the next.
-            self._closing = True
+    def _wait_for_socket(self) -> None:
+        if len(self._unwritten) > self._limits.buffered_bytes:
+            self.abort()
+        else:
+            self._read_or_wait()
 
     def _count(self) -> None:
-        buffered = self.session.buffered_bytes + len(self._backlog) + self._held_bytes + self._stuck
+        unwritten = self._unwritten
+        buffered = self.session.buffered_bytes + len(self._backlog) + unwritten.held_bytes + unwritten.stuck_bytes
         if buffered != self.buffered_bytes:
             change = buffered - self.buffered_bytes
             self.buffered_bytes = buffered
@@ -335,20 +311,11 @@ class GrpcProtocol(asyncio.Protocol):
         self._backlog.clear()
         self._turns.leave(self)
         self.session.connection.lost()
-        self._held.clear()
-        self._held_bytes = self._stuck = 0
+        self._unwritten.clear()
         self._count()
 
-    def _hold(self, out: bytes) -> None:
-        self._held.append(out)
-        self._held_bytes += len(out)
-        if self._held_bytes + self._transport.get_write_buffer_size() > self._limits.buffered_bytes:
-            self.abort()
-        else:
-            self._read_or_wait()
-
     def _close_if_finished(self) -> None:
-        if self.session.connection.finished and not self._held and not self._closing:
+        if self.session.connection.finished and not self._unwritten.held_bytes and not self._closing:
             self._closing = True
             self._closing_since = self._loop.time()
             self._backlog.clear()

@@ -11,6 +11,7 @@ from types import TracebackType
 
 from signalbox.wire.calls import Routes
 from signalbox.wire.errors import ErrorCode
+from signalbox.wire.handshake_line import HandshakePace
 from signalbox.wire.handshakes import Handshakes
 from signalbox.wire.limits import Limits
 from signalbox.wire.protocol import GrpcProtocol
@@ -66,7 +67,7 @@ class GrpcServer:
 
     @property
     def handshakes(self) -> int:
-        """How many more are in their TLS handshake."""
+        """How many more are in their TLS handshake, or wait for it."""
         return 0 if self._handshakes is None else len(self._handshakes)
 
     @property
@@ -95,7 +96,10 @@ class GrpcServer:
         return self._cut_for_memory
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None, reuse_port: bool = False) -> None:
-        """Listen; port 0 takes a free one. Sets ALPN on ``tls``. Raises `OSError` when the address cannot be had."""
+        """Listen; port 0 takes a free one. Sets ALPN on ``tls``, and the class of its objects, so it is for one server.
+
+        Raises `OSError` when the address cannot be had.
+        """
         if self._server is not None:
             raise RuntimeError(f"GrpcServer already listens on port {self._port}: make another one")
         if tls is not None:
@@ -109,8 +113,9 @@ class GrpcServer:
 
         accept = made
         if tls is not None:
+            pace = HandshakePace(limits.handshakes_share, turns.shares)
             self._handshakes = Handshakes(
-                loop, tls, limits.connections, limits.preface_seconds, made, self._handshake_cut
+                loop, tls, limits.connections, limits.preface_seconds, pace, made, self._handshake_cut
             )
             accept = self._handshakes.accept
         self._server = await loop.create_server(accept, host, port, reuse_port=reuse_port or None, backlog=1024)
@@ -176,7 +181,7 @@ class GrpcServer:
             self._empty.set()
 
     def _handshake_cut(self) -> None:
-        reason = f"more than {self._limits.connections} connections in their TLS handshake: the oldest goes"
+        reason = f"more than {self._limits.connections} connections in their TLS handshake or before it: one goes"
         self._warn("handshakes", "connection cut", reason, self.handshake_failures["crowded"])
 
     def _grew(self, change: int) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from signalbox.native import mypyc_attr
 from signalbox.wire.header_rules import Field
-from signalbox.wire.native import mypyc_attr
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

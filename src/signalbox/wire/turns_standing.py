@@ -62,6 +62,10 @@ class Shares:
         """
         self._heard_of_late = False
 
+    def quiet(self, now: float) -> bool:
+        """Say whether nobody in good standing has had anything to say of late."""
+        return now - self._heard >= QUIET_SECONDS
+
     def contended(self, now: float) -> bool:
         """Say whether others need the time that somebody in debt would take."""
         return now < self._pressed_until and (self._heard_of_late or now - self._heard < QUIET_SECONDS)

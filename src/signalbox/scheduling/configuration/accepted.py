@@ -13,7 +13,7 @@ from pydantic import AfterValidator, model_validator
 
 from signalbox.resources.limits import text
 from signalbox.resources.strict import Boolean, fault
-from signalbox.scheduling.parameters import Bounds, Count, Duration, Positive, PositiveCount
+from signalbox.scheduling.parameters import BlockTokens, Bounds, Count, Duration, Positive, PositiveCount
 from signalbox.scheduling.plugin import Parameters
 from signalbox.scheduling.prefix.token_source import RENDER, TOKENIZE, TokenSource
 
@@ -23,7 +23,7 @@ class PrefixIndexParameters(Parameters):
 
     auto_tune: Boolean = True
     """Take block size and capacity from what each engine reports."""
-    block_size_tokens: PositiveCount = 16
+    block_size_tokens: BlockTokens = 16
     """Tokens to a block while no engine says; with autoTune at least 64."""
     max_prefix_tokens_to_match: Count = 131072
     """Tokens of a prompt that are looked up; 0 leaves it to maxPrefixBlocksToMatch."""

@@ -9,16 +9,17 @@ from __future__ import annotations
 import math
 from random import Random
 from struct import Struct
+from typing import Final
 
 from signalbox.pool import Columns, few
 
-MOST = 64
+MOST: Final = 64
 """Candidates at most."""
 
-_WANTED = 4
+_WANTED: Final = 4
 """Up to so many are looked for one by one."""
 
-_NUMBERS = [Struct(f"={count}I") for count in range(MOST + 1)]
+_NUMBERS: Final = [Struct(f"={count}I") for count in range(MOST + 1)]
 """How so many draws lie in bytes."""
 
 

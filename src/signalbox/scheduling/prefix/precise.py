@@ -82,6 +82,12 @@ class PreciseIndex:
         return self._entries
 
     @property
+    def usable(self) -> bool:
+        """Whether it can be expected to know anything: not where all that engines report is of a size that does not
+        fit its own."""
+        return bool(self._entries) or not self.tally.unaligned
+
+    @property
     def blocks(self) -> int:
         """Distinct blocks of the index, each counted once for every medium."""
         return sum([len(tier.sets) for tier in self._ranked])

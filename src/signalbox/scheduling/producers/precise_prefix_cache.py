@@ -9,7 +9,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from signalbox.resources.limits import text, unique_by
 from signalbox.resources.strict import Boolean, Opaque, fault
-from signalbox.scheduling.parameters import Bounds, Count, Duration, NotNegative, PositiveCount, Quantity
+from signalbox.scheduling.parameters import BlockTokens, Bounds, Count, Duration, NotNegative, PositiveCount, Quantity
 from signalbox.scheduling.plugin import Parameters, ProducerPlugin
 from signalbox.scheduling.prefix.precise import BLOCK_BYTES, DEFAULT_SIZE, DEFAULT_WEIGHTS
 
@@ -33,7 +33,7 @@ class TokenProcessor(Parameters):
 
     ineffective: ClassVar[Mapping[str, str]] = {"hash_seed": _OPAQUE_KEYS, "hash_algorithm": _OPAQUE_KEYS}
 
-    block_size_tokens: PositiveCount = Field(
+    block_size_tokens: BlockTokens = Field(
         default=16, validation_alias=AliasChoices("blockSizeTokens", "blockSize"), alias="blockSizeTokens"
     )
     """Tokens to a block. The engines' own size must be this, a multiple of it, or divide it; blockSize is another name
@@ -162,7 +162,7 @@ class KVEvents(Parameters):
     engine_type: Literal["vllm", "sglang"] = "vllm"
     """No effect."""
     discover_pods: Boolean = True
-    """Whether to connect to the endpoints; false needs zmqEndpoint."""
+    """Whether to connect to the endpoints; false needs zmqEndpoint, and where that is set this need not be said."""
     pod_discovery_config: PodDiscovery = PodDiscovery()
     """Where endpoints publish them."""
 
@@ -170,6 +170,9 @@ class KVEvents(Parameters):
     def _from_somewhere(self) -> KVEvents:
         if not self.zmq_endpoint and not self.discover_pods:
             raise fault("is false, and there is no zmqEndpoint either", "set one of the two", "discoverPods")
+        if self.zmq_endpoint and self.discover_pods and "discover_pods" in self.model_fields_set:
+            message = "is true beside zmqEndpoint: publishers connect to that, or are connected to"
+            raise fault(message, "set it to false, or remove zmqEndpoint", "discoverPods")
         if self.zmq_endpoint and not self.zmq_endpoint.startswith(("tcp://", "ipc://")):
             raise fault(f"{self.zmq_endpoint!r} is no address", "write tcp://*:5557 or the like", "zmqEndpoint")
         return self

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signalbox.pool import Endpoint, Rows
+from signalbox.resources.scalars import LabelKey
 from signalbox.scheduling.derived import Derived
 from signalbox.scheduling.framework import Cycle
 from signalbox.scheduling.plugin import Parameters, ProducerPlugin
@@ -26,13 +27,13 @@ Places = NDArray[np.int64]
 class TopologyParameters(Parameters):
     """Parameters of topology-extractor."""
 
-    hostname: str = "kubernetes.io/hostname"
+    hostname: LabelKey = "kubernetes.io/hostname"
     """Label of a pod that names its host. Endpoints of one pod are on one host without it."""
-    rack: str = "topology.kubernetes.io/rack"
+    rack: LabelKey = "topology.kubernetes.io/rack"
     """Label that names its rack."""
-    zone: str = "topology.kubernetes.io/zone"
+    zone: LabelKey = "topology.kubernetes.io/zone"
     """Label that names its zone."""
-    region: str = "topology.kubernetes.io/region"
+    region: LabelKey = "topology.kubernetes.io/region"
     """Label that names its region."""
 
 

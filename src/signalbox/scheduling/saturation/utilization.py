@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import StrictFloat
 
-from signalbox.pool import Floats, Mask, Rows
+from signalbox.pool import Columns, Floats, Mask, Rows
 from signalbox.scheduling.framework import Cycle
 from signalbox.scheduling.parameters import Bounds, Duration, NotNegative, Positive
 from signalbox.scheduling.plugin import DetectorPlugin, Parameters
@@ -62,14 +62,19 @@ class UtilizationDetector(DetectorPlugin[UtilizationDetectorParameters]):
         kept: Rows = rows[value <= 1.0 + self.parameters.headroom + 1e-9]  # 1e-9: 0.96 / 0.8 is a hair over 1.2
         return kept if len(kept) else rows
 
+    def stale(self, columns: Columns, rows: Rows, now: float) -> Mask:
+        """Return which of ``rows`` have metrics that are missing or too old to count, ``now`` in seconds."""
+        oldest = max(self.parameters.metrics_staleness_threshold, STALE_INTERVALS * columns.scrape_interval)
+        old: Mask = now - columns.scraped_at[rows] > oldest
+        return old
+
     def _each(self, cycle: Cycle, rows: Rows) -> tuple[Floats, Mask]:
         columns, limits = cycle.columns, self.parameters
         value: Floats = np.maximum(
             columns.waiting[rows] / limits.queue_depth_threshold,
             columns.kv_usage[rows] / limits.kv_cache_util_threshold,
         )
-        oldest = max(limits.metrics_staleness_threshold, STALE_INTERVALS * columns.scrape_interval)
-        stale: Mask = cycle.now - columns.scraped_at[rows] > oldest
+        stale = self.stale(columns, rows, cycle.now)
         if stale.any():
             value[stale] = columns.requests(rows[stale]) / limits.stale_max_concurrency
         return value, stale

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import msgspec
@@ -58,6 +59,7 @@ class Intake:
         self._apply = apply
         self._lose = lose
         self._replay = replay
+        self._told: set[str] = set()  # why messages were left out
         self._work = 0
         self._epoch = 0
         self._one = asyncio.Lock()  # what is replayed comes before what came meanwhile
@@ -131,33 +133,48 @@ class Intake:
         return following
 
     async def _take_in(self, payload: bytes) -> None:
-        """Apply a batch, a little at a time."""
-        try:
-            events = decode_events(payload)
-        except BadEvents as error:
-            if not self.figures.malformed:
-                log.warning(
-                    "endpoint %s: a message of KV-cache events is left out, as further ones will be in silence: %s",
-                    self.endpoint.name, error,
-                )  # fmt: skip
-            self.figures.malformed += 1
-            events = []
+        """Apply a batch, a little at a time. Where some of it is left out, the endpoint is forgotten: it may have said
+        that blocks are gone."""
         self._work += _MESSAGE
         epoch = self._epoch
-        for event in events:
-            self.figures.events += 1
-            for piece in pieces(event):
-                self._apply(self.endpoint, piece)
-                self._work += len(piece.hashes) if isinstance(piece, Stored | Removed) else PER_TURN
-                await self._rest()
-                if epoch != self._epoch:
-                    return
+        try:
+            for event in decode_events(payload):
+                self.figures.events += 1
+                for piece in pieces(event):
+                    self._apply(self.endpoint, piece)
+                    self._work += len(piece.hashes) if isinstance(piece, Stored | Removed) else PER_TURN
+                    await self._rest()
+                    if epoch != self._epoch:
+                        return
+        except BadEvents as error:
+            self._left_out("BadEvents", str(error))
+        except Exception as error:  # of our own making: the feed goes on
+            self._left_out(_cause(error), f"{type(error).__name__}: {error}", error)
         await self._rest()
+
+    def _left_out(self, cause: str, said: str, fault: Exception | None = None) -> None:
+        """Count a message that cannot be taken in, and tell of it, once for each cause."""
+        self.figures.malformed += 1
+        self._lose(self.endpoint)
+        if cause in self._told:
+            return
+        self._told.add(cause)
+        log.warning(
+            "endpoint %s: a message of KV-cache events is left out, as further ones will be in silence, and what the"
+            " endpoint caches is forgotten: %s",
+            self.endpoint.name, said, exc_info=fault,
+        )  # fmt: skip
 
     async def _rest(self) -> None:
         if self._work >= PER_TURN:
             self._work = 0
             await asyncio.sleep(0)
+
+
+def _cause(error: Exception) -> str:
+    """Where an exception was raised: the same for all that have one cause, whatever they say."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} {place.filename}:{place.lineno}"
 
 
 def pieces(event: Event) -> Iterator[Event]:
