@@ -134,7 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="one of them, or least-cost:laterWeight=0 and the like; all but the oracle if not given",
     )
     parser.add_argument("--ablation", action="store_true", help="least-cost with one term less at a time, no peers")
-    parser.add_argument("--variant", type=int, action="append", choices=range(VARIANTS), help="0 to 9; 8 if not given")
+    variants = range(VARIANTS)
+    parser.add_argument("--variant", type=int, action="append", choices=variants, help="0 to 13; 10 if not given")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--json", type=Path, help="a file to write all results to, after each scenario")
     options = parser.parse_args(arguments)
@@ -149,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for results in contest(
         options.traces,
         options.scenario or list(known),
-        options.variant or [8],
+        options.variant or [10],
         options.policy or [name for name in (ABLATION if options.ablation else POLICIES) if name != OUT_OF_CONTEST],
         options.workers,
     ):

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from signalbox.lab.contest_results import (
+    OURS,
     OURS_PRECISE,
     Cell,
     Result,
@@ -25,6 +26,7 @@ from signalbox.lab.contest_results import (
     table,
     verdict,
 )
+from signalbox.lab.contest_scenarios import scenario_table
 from signalbox.lab.policies.ours import ABLATION
 
 _MARK = re.compile(r"(<!-- contest: ([\w-]+) -->\n).*?(<!-- contest end -->)", re.DOTALL)
@@ -32,7 +34,7 @@ _HEAD = """\
 # Contest: all figures
 
 ```
-python -m signalbox.lab.contest --traces ../shared/traces --variant 8 --variant 9
+python -m signalbox.lab.contest --traces ../shared/traces --variant 10 --variant 11 --variant 12 --variant 13
 ```
 
 What is compared and how: [the lab](../lab.md#contest). Rates in requests a second. The TTFT, the TPOT and the prefix
@@ -70,6 +72,8 @@ def write(docs: Path) -> None:
     """Write the three pages. Raises ValueError where results are not there."""
     results, ablation = read(docs / "lab/contest.json"), read(docs / "lab/ablation.json")
     tables = {
+        "scenarios": scenario_table(results, OURS),
+        "scenarios-precise": scenario_table(results, OURS_PRECISE),
         "summary": summary(results),
         "verdict": verdict(results),
         "summary-precise": summary(results, OURS_PRECISE),

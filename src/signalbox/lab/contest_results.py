@@ -45,6 +45,11 @@ def of(cell: Cell, policy: str) -> Result | None:
     return next((one for one in cell if one.policy == policy), None)
 
 
+def policies_of_ours(ours: str) -> tuple[str, ...]:
+    """What is no peer of ``ours``: itself, and the same policy with other knowledge."""
+    return (OURS, OURS_PRECISE, ours)
+
+
 def rate(one: Result) -> str:
     """The highest rate, or the one that it is below."""
     return f"{one.rate:.2f}" if one.rate else f"below {one.floor:.2f}"
@@ -89,7 +94,7 @@ def matches(results: Sequence[Cell], ours: str = OURS) -> list[Match]:
     found = []
     for cell in results:
         own = of(cell, ours)
-        peers = [one for one in cell if one.policy not in (OURS, OURS_PRECISE, ours, OUT_OF_CONTEST)]
+        peers = [one for one in cell if one.policy not in (*policies_of_ours(ours), OUT_OF_CONTEST)]
         if own is not None and peers:
             fastest = max(peers, key=lambda one: one.rate)
             soonest = min(peers, key=lambda one: one.ttft_p90)
@@ -162,7 +167,7 @@ def against(results: Sequence[Cell], other: str, ours: str = OURS) -> str:
             f"| {own.scenario} | {own.variant} | {rate(own)} | {rate(their)} | {more}{rates[-1]:.3f} "
             f"| {own.ttft_p90:.3f} | {their.ttft_p90:.3f} | {waits[-1]:.3f} |"
         )
-    lines.append(f"| geometric mean | | | | {_mean(rates):.3f} | | | {_mean(waits):.3f} |")
+    lines.append(f"| geometric mean | | | | {mean(rates):.3f} | | | {mean(waits):.3f} |")
     level, sooner = sum(ratio >= 1.0 for ratio in rates), sum(ratio < 1.0 for ratio in waits)
     lines += [
         "",
@@ -186,7 +191,7 @@ def side_by_side(results: Sequence[Cell], columns: dict[str, str]) -> str:
                 one = of(cell, policy)
                 if base is not None and one is not None:
                     ratios[policy].append(figure(one) / figure(base))
-        return {policy: _mean(values) for policy, values in ratios.items() if values}
+        return {policy: mean(values) for policy, values in ratios.items() if values}
 
     lines = [
         f"| scenario | variant | {' | '.join(columns.values())} |",
@@ -202,6 +207,6 @@ def side_by_side(results: Sequence[Cell], columns: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _mean(ratios: Sequence[float]) -> float:
+def mean(ratios: Sequence[float]) -> float:
     """Geometric; NaN of none."""
     return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else math.nan

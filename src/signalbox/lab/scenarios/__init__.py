@@ -14,11 +14,11 @@ MOONCAKE = "mooncake_conversation.jsonl.gz"
 CONVERSATION = "azure_llm_2023_conv.csv.gz"
 CODE = "azure_llm_2023_code.csv.gz"
 
-VARIANTS = 10
+VARIANTS = 14
 _BEGINS = {
-    MOONCAKE: (10, 30, 45, 20, 38, 52, 3, 24, 15, 33),
-    CONVERSATION: (5, 25, 40, 15, 33, 50, 10.5, 45.5, 0, 20),
-    CODE: (3, 20, 35, 12, 44, 27, 0, 40, 8, 30),
+    MOONCAKE: (10, 30, 45, 20, 38, 52, 3, 24, 15, 33, 6.5, 41.5, 27, 49),
+    CONVERSATION: (5, 25, 40, 15, 33, 50, 10.5, 45.5, 0, 20, 29.5, 37, 2.5, 22.5),
+    CODE: (3, 20, 35, 12, 44, 27, 0, 40, 8, 30, 16, 23.5, 5.5, 33),
 }
 """Minute at which each variant's window begins."""
 _PREFIXES = (
@@ -32,6 +32,10 @@ _PREFIXES = (
     (400, 0.9, 5120),
     (120, 0.2, 6144),
     (50, 0.8, 4096),
+    (250, 0.4, 7168),
+    (40, 0.9, 6144),
+    (180, 0.6, 5120),
+    (90, 1.1, 7168),
 )
 """Each variant's number of shared prefixes, how unevenly they are asked for (Zipf), and their tokens."""
 _ADAPTERS = (
@@ -45,6 +49,10 @@ _ADAPTERS = (
     (56, 0.9),
     (44, 1.0),
     (30, 0.8),
+    (52, 1.1),
+    (26, 0.9),
+    (60, 1.0),
+    (34, 1.2),
 )
 """Each variant's number of adapters and the exponent of their popularity (Zipf)."""
 

@@ -21,7 +21,7 @@ Fleet = Callable[[float], tuple[Server, ...]]
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """``load`` builds the traffic of a variant: another window of the trace, another seed and other parameters.
-    `least-cost` was tuned on variants 0 to 7; 8 and 9 were looked at only after its last change."""
+    `least-cost` was tuned on variants 0 to 9; 10 to 13 were looked at only after its last change."""
 
     name: str
     load: Callable[[int], Workload]

@@ -17,8 +17,9 @@ SEQUENCE_TOKENS = 0.8
 takes 33 us."""
 
 
-OWN_PACE = 0.5
-"""What the pace of this request's answer counts, against what it is to each of the others."""
+OWN_PACE = 2.0
+"""What the pace of this request's answer counts, against what it is to each of the others. More than one, as the pace
+where long prompts gather is about to be worse than it is found."""
 
 
 class Weights(msgspec.Struct, frozen=True):

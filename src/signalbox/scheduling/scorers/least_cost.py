@@ -39,7 +39,7 @@ class LeastCostParameters(Parameters):
     """Milliseconds per output token that users still find fluent. What slows answers down is measured against it."""
     later_weight: NotNegative = 1.0
     """What a second of the server's time counts that computing this prompt takes from requests to come."""
-    decode_weight: NotNegative = 0.3
+    decode_weight: NotNegative = 0.15
     """What a second of the answer counts against a second until it begins."""
     crowding_weight: NotNegative = 1.5
     """What an answer at the target pace costs, in seconds; others by the square of their pace."""
@@ -53,7 +53,7 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
     Formula: ``least / cost`` of the costs in seconds, 1 within 1 % and 1 ms of the least. A cost sums: prompt tokens
     queued there and this prompt's uncached ones over the prefill speed; the latter again laterWeight times for
     requests to come; crowdingWeight times the square of the time per output token over tokenTargetMs: what this prompt
-    adds to it for each request there, and half of it for this one's answer; decodeWeight times what its neighbours add
+    adds to it for each request there, and twice it for this one's answer; decodeWeight times what its neighbours add
     to its answer; the wait for KV cache where it does not fit; the wait for an adapter's weights or slot, and a price
     for the slot it takes. Speeds and answers are learned from streamed answers, for each endpoint, and kept on a
     reload. Without metrics it goes by what is in flight. Source: none, see docs/least-cost.md.
