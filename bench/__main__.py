@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import attacks, report, unfinished
+from bench import amounts, attacks, report, unfinished
 from bench.budgets import Findings, budgets
 from bench.decision import measure_decisions
 from bench.decisions import as_json, decision_budgets, measure_costs, measure_index, measure_quickly, tables
@@ -68,7 +68,7 @@ def main() -> int:
         help="a smoke run with our own generator: every kind of figure, none of them good",
     )
     parser.add_argument("--generator", choices=GENERATORS, help="load generator; wrk where it is installed")
-    parser.add_argument("--rounds", type=int, help="rounds of every comparison (5, by size 3)")
+    parser.add_argument("--rounds", type=amounts.count, help="rounds of every comparison (5, by size 3)")
     options = parser.parse_args()
     extent = QUICK if options.quick else FULL
     rounds, size_rounds = options.rounds or extent.rounds, options.rounds or extent.size_rounds

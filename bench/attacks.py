@@ -20,8 +20,8 @@ from typing import Any
 
 from rich.table import Table
 
+from bench import amounts, report, unfinished
 from bench import envoy_static as static
-from bench import report, unfinished
 from bench.load import GENERATORS, Generator, Load, LoadFailed, completion_request
 from bench.ports import free_port
 from bench.processes import NotStarted, Process, python_module
@@ -167,8 +167,8 @@ def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench.attacks", description=__doc__)
     parser.add_argument("--generator", choices=GENERATORS, help="load generator; wrk where it is installed")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds (5)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of a turn (3)")
+    parser.add_argument("--rounds", type=amounts.count, default=5, help="rounds (5)")
+    parser.add_argument("--seconds", type=amounts.seconds, default=3.0, help="length of a turn (3)")
     options = parser.parse_args()
     try:
         with Rig() as rig:

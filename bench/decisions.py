@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 from rich.table import Table
 
-from bench import report
+from bench import amounts, report
 from bench.budgets import Budget, ratio
 from bench.decision import loaded_pool
 from signalbox.director import Arrival, Director, Routed, Rules, Ticket, guide_rules, policy_rules
@@ -235,9 +235,11 @@ def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench.decisions", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run: every kind of figure, none of them good")
-    parser.add_argument("--requests", type=int, metavar="N", help="only decide so often, for perf stat to count")
+    parser.add_argument(
+        "--requests", type=amounts.count, metavar="N", help="only decide so often, for perf stat to count"
+    )
     parser.add_argument("--policy", choices=[name.partition(":")[0] for name in POLICIES], help="by this policy")
-    parser.add_argument("--bytes", type=int, default=1_000, help="about prompts of this length")
+    parser.add_argument("--bytes", type=amounts.count, default=1_000, help="about prompts of this length")
     parser.add_argument("--new", action="store_true", help="of which none begins like another")
     options = parser.parse_args()
     if options.requests:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench import report
+from bench import amounts, report
 from bench.decision import loaded_pool
 from bench.load import completion_request
 from bench.recorded import SHAPES, Shape
@@ -160,8 +160,8 @@ def _no_timer(seconds: float, callback: Callable[[], None]) -> _NoTimer:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.exchange", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="rounds (7)")
-    parser.add_argument("--requests", type=int, default=2_000, help="requests of a turn (2,000)")
+    parser.add_argument("--rounds", type=amounts.count, default=7, help="rounds (7)")
+    parser.add_argument("--requests", type=amounts.count, default=2_000, help="requests of a turn (2,000)")
     parser.add_argument(
         "--only",
         choices=_THROUGH,

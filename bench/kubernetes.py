@@ -23,6 +23,7 @@ from tests.kubernetes.admin import Admin, pod
 from tests.kubernetes.apiserver.control import ApiServer
 from tests.kubernetes.conftest import install
 
+from bench import amounts
 from bench.ports import free_port
 from bench.processes import ROOT, Process, python_module
 from bench.standing import cores_used
@@ -148,8 +149,10 @@ def _events(picker: Following) -> float:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.kubernetes", description=__doc__)
-    parser.add_argument("--pods", type=int, default=PODS)
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long the picker is watched doing nothing")
+    parser.add_argument("--pods", type=amounts.count, default=PODS)
+    parser.add_argument(
+        "--seconds", type=amounts.seconds, default=30.0, help="how long the picker is watched doing nothing"
+    )
     options = parser.parse_args()
     built = subprocess.run([ROOT / "tests/kubernetes/apiserver/build"], check=True, stdout=subprocess.PIPE, text=True)
     with (

@@ -25,6 +25,7 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
+from bench import amounts
 from bench.ports import free_port
 
 PLACES = 16
@@ -148,8 +149,8 @@ async def measure(gate: str, clients: int, seconds: float) -> Figures:
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m bench.overload", description="What flow control is good for.")
-    parser.add_argument("--clients", type=int, default=128, help="batch clients (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--clients", type=amounts.count, default=128, help="batch clients (%(default)s)")
+    parser.add_argument("--seconds", type=amounts.seconds, default=30.0)
     arguments = parser.parse_args()
     table = Table("requests wait", "urgent p50, s", "p90", "batch p50, s", "p90", "batch a second", "failed")
     for name, gate in (("in the servers", "false"), ("in the picker", "true")):

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from rich.table import Table
 
+from bench import amounts, report
 from bench import envoy_static as static
-from bench import report
 from bench.__main__ import RESULTS
 from bench.forms import FORM, compiled_tree
 from bench.load import GENERATORS, Generator, LoadFailed, completion_request
@@ -176,7 +176,7 @@ def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
     parser.add_argument("--generator", choices=GENERATORS, help="load generator; wrk where it is installed")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of every comparison (3)")
+    parser.add_argument("--rounds", type=amounts.count, default=3, help="rounds of every comparison (3)")
     options = parser.parse_args()
     absent: dict[str, str] = {}
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 import signalbox
-from bench import report
+from bench import amounts, report
 from bench.exchange import picker_director, through_transport
 from bench.recorded import SHAPES
 
@@ -65,7 +65,7 @@ def sample(shape_number: int, seconds: float) -> Samples:
 def main() -> None:
     """Sample every shape and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="CPU seconds for each kind of request (5)")
+    parser.add_argument("--seconds", type=amounts.seconds, default=5.0, help="CPU seconds for each kind of request (5)")
     parser.add_argument("--functions", type=int, default=0, help="also the functions most often seen (0)")
     options = parser.parse_args()
     found = [sample(number, options.seconds) for number in range(len(SHAPES))]

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench import amounts, report
 from bench import envoy_static as static
-from bench import report
 from bench.__main__ import RESULTS
 from bench.load import GENERATORS, Generator, LoadFailed, completion_request
 from bench.measure import Figures, Setting, compare
@@ -160,8 +160,8 @@ def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench.streams", description=__doc__)
     parser.add_argument("--generator", choices=GENERATORS, help="load generator; wrk where it is installed")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds (3)")
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of a turn of streamed answers (4)")
+    parser.add_argument("--rounds", type=amounts.count, default=3, help="rounds (3)")
+    parser.add_argument("--seconds", type=amounts.seconds, default=4.0, help="length of a turn of streamed answers (4)")
     options = parser.parse_args()
     try:
         with Rig() as rig:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench import amounts, report
 from bench import envoy_static as static
-from bench import report
 from bench.__main__ import RESULTS
 from bench.load import GENERATORS, Generator, LoadFailed, completion_request
 from bench.measure import Setting, compare
@@ -162,7 +162,7 @@ def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench.trials", description=__doc__)
     parser.add_argument("--generator", choices=GENERATORS, help="load generator; wrk where it is installed")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds (5)")
+    parser.add_argument("--rounds", type=amounts.count, default=5, help="rounds (5)")
     options = parser.parse_args()
     try:
         with Rig() as rig:

@@ -11,8 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from bench import amounts, report
 from bench import envoy_static as static
-from bench import report
 from bench.load import GENERATORS, Generator, LoadFailed, completion_request
 from bench.measure import Setting, compare
 from bench.ports import free_port
@@ -60,7 +60,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.versions", description=__doc__)
     parser.add_argument("other", type=Path, metavar="OTHER/src", help="source folder of the other version")
     parser.add_argument("--generator", choices=GENERATORS, help="load generator; wrk where it is installed")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds (7)")
+    parser.add_argument("--rounds", type=amounts.count, default=7, help="rounds (7)")
     options = parser.parse_args()
     if not (options.other / "signalbox").is_dir():
         parser.error(f"{options.other} holds no package signalbox: give the src folder of a checkout")

@@ -17,6 +17,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
+from bench import amounts
 from bench.decision import loaded_pool
 from bench.load import completion_request
 from signalbox.director import Arrival, Director, Routed, Waiting, policy_rules
@@ -84,8 +85,8 @@ def _end(asked: Director, outcome: object, number: int) -> None:
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m bench.waiting", description="What waiting in the picker costs.")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--rounds", type=amounts.count, default=7)
+    parser.add_argument("--requests", type=amounts.count, default=2000)
     arguments = parser.parse_args()
     ways = {
         "straight on, without flow control": straight(False, arguments.requests),

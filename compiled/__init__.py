@@ -11,6 +11,8 @@ What a module here must keep to, beside the types that ``make check`` asks for:
 - within one function, a name bound by ``except ... as`` holds exceptions of one class only;
 - what a test replaces in a class while running goes unnoticed by compiled callers;
 - no ``functools.cached_property``, which caches nothing there;
+- a fixed tuple that is returned is another object each time: what others keep, or compare by identity, is a class;
+- what is typed ``int`` takes no number of numpy's: ``tolist`` first;
 - whatever is derived from a class here is here too, unless `signalbox.native` marks that class as open to others.
 """
 
@@ -50,11 +52,24 @@ MODULES = (
         for name in ("answer", "bodies", "decoding", "encoding", "exchange", "headers", "phases", "refusals", "terms")
     ),
     "admission/gate",
-    *(f"director/{name}" for name in ("director", "ticket", "tickets", "turns")),
-    *(f"payloads/{name}" for name in ("answers", "conversation", "reports", "requests", "sse")),
+    *(f"director/{name}" for name in ("director", "named", "rules", "ticket", "tickets", "turns")),
+    *(f"payloads/{name}" for name in ("answers", "conversation", "members", "reports", "requests", "sse")),
     *(
         f"pool/{name}"
-        for name in ("accounts", "catalogue", "charges", "few", "listings", "resolution", "rotation", "split")
+        for name in (
+            "accounts",
+            "catalogue",
+            "charges",
+            "columns",
+            "endpoints",
+            "few",
+            "listings",
+            "pool",
+            "resolution",
+            "rotation",
+            "split",
+            "unseen",
+        )
     ),
     *(
         f"scheduling/{name}"
@@ -81,7 +96,6 @@ MODULES = (
 )
 """The modules that are compiled, below the package, without ``.py``.
 
-Of scheduling those are among them that work on lists, and of the pool what those read: see `signalbox.pool.few`.
-`pool/reported` cannot be, whose figures would be worked out anew each time, nor `pool/columns`, whose ``__slots__``
-others go through.
+Of scheduling those are among them that work on lists, and of the pool what those read or a request writes: see
+`signalbox.pool.few`. `pool/reported` cannot be, whose figures would be worked out anew each time.
 """

@@ -34,14 +34,19 @@ no_site_packages = true
 follow_imports = silent
 ignore_missing_imports = true
 """
+# Every function would be visible outside the library, and gcc, which then has to allow for another of its name, would
+# inline none of them.
 _SETUP = """\
 from setuptools import setup
 from mypyc.build import mypycify
 
+modules = mypycify({arguments!r}, debug_level="0", group_name="signalbox")
+for module in modules:
+    module.extra_compile_args += ["-fvisibility=hidden"]
 setup(
     name="compiled",
     packages=[],
-    ext_modules=mypycify({arguments!r}, debug_level="0", group_name="signalbox"),
+    ext_modules=modules,
     script_args=["build_ext", "--inplace"],
 )
 """

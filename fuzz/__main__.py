@@ -14,10 +14,12 @@ from collections import Counter
 from pathlib import Path
 
 from fuzz import guided
-from fuzz.runner import TARGETS, Failure, Outcome, fuzz, replay, save
+from fuzz.runner import TARGETS, Failure, Outcome, fuzz, read_episode, run_episode, save
 
 _SHARE = {"transport": 1.0, "messages": 0.1, "health": 0.1, "blocks": 0.1, "exchange": 0.05}
 """Steps of each target for one frame of the transport."""
+_FEWEST = 20
+"""Frames with which each target has a step at least."""
 
 
 def main() -> int:
@@ -34,9 +36,15 @@ def main() -> int:
     )
     parser.add_argument("--replay", type=Path, help="run a saved failure again")
     options = parser.parse_args()
+    if options.frames < _FEWEST:
+        parser.error(f"--frames {options.frames}: use at least {_FEWEST}, so that every target runs")
     logging.disable(logging.CRITICAL)  # the services are told to fail, and each failure is logged
     if options.replay:
-        print(f"{options.replay}: {replay(options.replay):,} steps, no failure")
+        try:
+            episode = read_episode(options.replay)
+        except (OSError, ValueError) as error:
+            parser.error(f"--replay: {error}")
+        print(f"{options.replay}: {run_episode(*episode):,} steps, no failure")
         return 0
     if options.engine == "atheris":
         return guided_runs(options.frames, options.folder)

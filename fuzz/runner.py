@@ -86,9 +86,17 @@ def save(failure: Failure, folder: Path) -> Path:
     return path
 
 
-def replay(path: Path) -> int:
-    """Run a saved episode again and return its steps; raises what it raises, `ValueError` for another kind of file."""
-    name, *lines = path.read_text().splitlines()
+def read_episode(path: Path) -> tuple[str, list[bytes]]:
+    """Return the target and the inputs of a saved episode; `OSError`, or `ValueError` for another kind of file."""
+    name, *lines = path.read_text().splitlines() or [""]
     if name not in TARGETS:
         raise ValueError(f"{path}: first line {name!r} names no target; use one of {', '.join(TARGETS)}")
-    return TARGETS[name].run([bytes.fromhex(line) for line in lines], Counter())
+    try:
+        return name, [bytes.fromhex(line) for line in lines]
+    except ValueError as error:
+        raise ValueError(f"{path}: each line after the first is one input in hexadecimal: {error}") from None
+
+
+def run_episode(name: str, inputs: list[bytes]) -> int:
+    """Give target ``name`` these inputs and return its steps; raises what it raises."""
+    return TARGETS[name].run(inputs, Counter())

@@ -122,6 +122,16 @@ def test_a_limit_of_the_transport_that_cannot_be_is_named(text: str, problem: st
         read_limits(parse("--transport-limit", text))
 
 
+@pytest.mark.parametrize("flag", ["--max-streams", "--max-header-bytes"])
+def test_what_settings_announce_fits_into_them(flag: str) -> None:
+    result = CliRunner().invoke(app, ["epp", flag, str(2**32)])
+    assert result.exit_code == 2
+    assert flag in result.output
+    with pytest.raises(ValueError, match="SETTINGS say it, use at most 4294967295"):
+        Limits(**{"--max-streams": {"streams": 2**32}, "--max-header-bytes": {"header_list_bytes": 2**32}}[flag])
+    assert parse(flag, str(2**32 - 1))
+
+
 def test_each_limit_is_either_a_flag_or_a_transport_limit() -> None:
     refused = set()
     for name in (field.name for field in fields(Limits)):

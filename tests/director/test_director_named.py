@@ -19,13 +19,14 @@ def pool(build_pool: Any) -> Pool:
 
 
 def test_the_first_choice_comes_first_and_the_fallbacks_in_order(pool: Pool) -> None:
-    first, others, destination = Named(pool, None).choice((2, 0, 1))
-    assert (first.row, [endpoint.row for endpoint in others]) == (2, [0, 1])
-    assert destination == ",".join(pool.endpoint(row).address for row in (2, 0, 1))
+    choice = Named(pool, None).choice((2, 0, 1))
+    assert (choice.first.row, [endpoint.row for endpoint in choice.fallbacks]) == (2, [0, 1])
+    assert choice.destination == ",".join(pool.endpoint(row).address for row in (2, 0, 1))
 
 
 def test_no_more_are_named_than_the_proxy_is_to_be_told(pool: Pool) -> None:
-    assert Named(pool, 1).choice((2, 0, 1)) == (pool.endpoint(2), (), pool.endpoint(2).address)
+    choice = Named(pool, 1).choice((2, 0, 1))
+    assert (choice.first, choice.fallbacks, choice.destination) == (pool.endpoint(2), (), pool.endpoint(2).address)
 
 
 def test_a_choice_is_remembered_while_the_endpoints_stay(pool: Pool) -> None:
@@ -40,8 +41,8 @@ def test_no_more_choices_are_remembered_than_there_is_room_for(pool: Pool, monke
     named.choice((1, 0))
     named.choice((2, 0))
     again = named.choice((0, 1))
-    assert again == before
     assert again is not before
+    assert (again.first, again.fallbacks, again.destination) == (before.first, before.fallbacks, before.destination)
 
 
 def test_an_endpoint_that_takes_the_row_of_another_is_named_by_its_own_address(pool: Pool, objects: Any) -> None:

@@ -105,3 +105,10 @@ def test_the_switch_to_buffered_bodies_leaves_the_response_as_it_is(name: str) -
         response_body_mode=mode,
         response_trailer_mode=ProcessingMode.SEND if name == "FULL_DUPLEX_STREAMED" else ProcessingMode.DEFAULT,
     )
+
+
+def test_modes_that_nobody_knows_leave_nothing_behind() -> None:
+    """They are numbers that a peer makes up, each another one."""
+    first, second = (encoding.buffer_the_body(mode) for mode in (1_000_001, -7))
+    assert first == second
+    assert not hasattr(encoding.buffer_the_body, "cache_info")

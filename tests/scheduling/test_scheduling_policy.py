@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.scheduling.states import cycles
 
-from signalbox.pool import Columns, Rows
+from signalbox.pool import Rows
+from signalbox.pool.columns import NUMERIC
 from signalbox.scheduling import Cycle, Policy, ScorerPlugin, load_policy
 from signalbox.scheduling.registry import BUILTIN
 from signalbox.scheduling.scorers import QueueScorer, SessionAffinityScorer
@@ -38,7 +39,7 @@ def test_scores_are_one_for_each_row_from_zero_to_one(name: str, state: tuple[Cy
     cycle, rows = state
     plugin = SCORERS[name]
     assert isinstance(plugin, ScorerPlugin)
-    before = {column: getattr(cycle.columns, column).copy() for column in Columns._NUMERIC}
+    before = {column: getattr(cycle.columns, column).copy() for column in NUMERIC}
     scores = plugin.score(cycle, rows)
     assert scores.shape == rows.shape
     assert scores.min() >= 0

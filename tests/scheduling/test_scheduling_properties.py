@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.scheduling.states import cycles
 
 from signalbox.pool import Columns, Rows
+from signalbox.pool.columns import NUMERIC
 from signalbox.scheduling import AdmitterPlugin, Cycle, Decision, DetectorPlugin, Filter, Policy, load_policy
 from signalbox.scheduling.headers import check_headers
 from signalbox.scheduling.pickers import MaxScorePicker
@@ -100,7 +101,7 @@ def decide(policy: Policy, state: State) -> Decision | None:
 
 
 def snapshot(columns: Columns) -> dict[str, Any]:
-    return {name: getattr(columns, name).copy() for name in Columns._NUMERIC}
+    return {name: getattr(columns, name).copy() for name in NUMERIC}
 
 
 @pytest.mark.parametrize("name", [*KEEPING, *of_role("screener")])

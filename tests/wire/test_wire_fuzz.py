@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from fuzz import runner
-from fuzz.runner import TARGETS, Failure, Target, fuzz, replay, save
+from fuzz.__main__ import main
+from fuzz.runner import TARGETS, Failure, Target, fuzz, read_episode, run_episode, save
 
 SEED = "a fixed seed"
 
@@ -74,11 +75,39 @@ def test_a_failure_is_saved_without_what_it_does_not_need_and_can_be_replayed(
     path = save(caught.value, tmp_path / "new")
     assert path.read_text() == "health\n62\n64\n"
     with pytest.raises(AssertionError):
-        replay(path)
+        run_episode(*read_episode(path))
 
 
-def test_other_files_are_not_replayed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("something else\n00\n", f"names no target; use one of {', '.join(TARGETS)}"),
+        ("", "first line '' names no target"),
+        ("health\nzz\n", "each line after the first is one input in hexadecimal"),
+        (None, "No such file"),
+    ],
+)
+def test_other_files_are_not_replayed(
+    content: str | None,
+    problem: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     path = tmp_path / "other.txt"
-    path.write_text("something else\n00\n")
-    with pytest.raises(ValueError, match=f"names no target; use one of {', '.join(TARGETS)}"):
-        replay(path)
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setattr("sys.argv", ["fuzz", "--replay", str(path)])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert problem in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("frames", ["-1", "0", "19"])
+def test_a_run_that_would_try_nothing_does_not_say_that_it_found_nothing(
+    frames: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["fuzz", "--frames", frames])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "use at least 20" in capsys.readouterr().err

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 
 from signalbox.wire import Call, GrpcServer, Limits, Receiver
 from signalbox.wire import frames as f
@@ -256,6 +258,27 @@ class TestTime:
         one.check(12)
         assert "abort" not in one.transport.log
 
+    async def test_who_is_not_read_is_not_silent_nor_late(self, shell: Callable[..., Shell]) -> None:
+        """It takes its answers, slower than they come: what it says meanwhile waits in the socket."""
+        one = shell(keepalive_seconds=10, message_seconds=15, stall_seconds=100)
+        echo = one.open()
+        one.protocol.data_received(settings(((f.INITIAL_WINDOW_SIZE, 2**30),)) + f.window_update(0, 2**30))
+        one.protocol.data_received(frame(f.DATA, 0, 1, PREFIX.pack(0, 100) + bytes(50)) + ping(bytes(8))[:12])
+        one.check(1)  # which notices what is unfinished
+        one.protocol.pause_writing()
+        echo.call.send(bytes(2**21))
+        await asyncio.sleep(0)
+        assert one.transport.log[-1] == "pause_reading"
+        for second in (11, 21, 31):
+            one.check(second)
+        assert "abort" not in one.transport.log
+        one.protocol.resume_writing()
+        assert one.transport.log[-1] == "resume_reading"
+        one.transport.written.clear()
+        one.protocol.data_received(ping(bytes(8))[12:] + frame(f.DATA, 0, 1, bytes(50)))
+        assert one.kinds() == [f.PING, f.DATA]
+        assert not echo.over
+
     async def test_a_socket_that_stalls_is_cut(self, shell: Callable[..., Shell]) -> None:
         one = shell(stall_seconds=5)
         one.open()
@@ -355,6 +378,22 @@ class TestServer:
             assert server.connections == 0
             assert peer.parse(await read_until_closed(reader))[-1].kind == f.GOAWAY
             writer.close()
+
+    @pytest.mark.parametrize("rounds", range(5))
+    def test_who_was_accepted_before_a_drain_and_is_heard_of_later_does_not_hold_it_up(self, rounds: int) -> None:
+        async def accepted_and_drained() -> None:
+            async with served([]) as server:
+                with socket.create_connection(("127.0.0.1", server.port)) as early:
+                    early.setblocking(False)
+                    for _ in range(rounds):  # of the loop: a socket is accepted in one, its protocol told in the next
+                        await asyncio.sleep(0)
+                    await asyncio.wait_for(server.drain(timeout=60), 10)
+                    with suppress(ConnectionResetError):  # of one that was never accepted
+                        while await asyncio.wait_for(asyncio.get_running_loop().sock_recv(early, 4096), 10):
+                            pass
+                assert server.connections == 0
+
+        uvloop.run(accepted_and_drained())  # asyncio itself loses such a socket
 
     async def test_it_starts_once(self) -> None:
         async with served([]) as server:

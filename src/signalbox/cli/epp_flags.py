@@ -147,11 +147,16 @@ def epp(
     client_ca_file: ClientCaFile = None,
     body_limit: BodyLimit = 32,
     max_streams: Annotated[
-        int, typer.Option(min=1, help="Requests at once on one connection.", rich_help_panel=LIMITS)
+        int, typer.Option(min=1, max=2**32 - 1, help="Requests at once on one connection.", rich_help_panel=LIMITS)
     ] = 10_000,
     max_header_bytes: Annotated[
         int,
-        typer.Option(min=1024, help="Size of the headers of one gRPC call (RFC 9113, 6.5.2).", rich_help_panel=LIMITS),
+        typer.Option(
+            min=1024,
+            max=2**32 - 1,
+            help="Size of the headers of one gRPC call (RFC 9113, 6.5.2).",
+            rich_help_panel=LIMITS,
+        ),
     ] = 32 * 1024,
     max_buffered_mib: Annotated[
         int,

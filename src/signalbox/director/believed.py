@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from signalbox.pool import Columns, Rows
+from signalbox.pool.columns import NAMES
 
 
 class BelievedColumns:
@@ -23,7 +24,7 @@ class BelievedColumns:
         shown = self._shown
         if len(self._rows) != columns.size:
             self._rows = np.arange(columns.size)
-        for name in Columns.__slots__:
+        for name in NAMES:
             setattr(shown, name, getattr(columns, name))
         shown.waiting = columns.queue(self._rows)
         shown.kv_usage = columns.kv(self._rows)

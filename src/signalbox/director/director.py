@@ -163,9 +163,9 @@ class Director(Turns):
             return self._refused(arrival, refusal, request.model, now, wanted, resolution, cycle, rows, shed, wait)
         body = None if resolution.target == request.model else request.with_model(resolution.target)
         tokens = cycle.prompt_tokens if rules.configured else prompt_length(request)
-        first, others, destination = self._named.choice(decision.rows)
+        choice = self._named.choice(decision.rows)
         ticket = open_ticket(
-            pool, rules, arrival, request, resolution, decision, lookup, tokens, first, others, now
+            pool, rules, arrival, request, resolution, decision, lookup, tokens, choice.first, choice.fallbacks, now
         )  # fmt: skip
         if body is not None:
             ticket.request_bytes = len(body)
@@ -182,7 +182,7 @@ class Director(Turns):
         if journal is not None and kept is not None:
             ticket.noted = True
             journal.routed(kept, ticket, cycle, rows, decision, seconds)
-        return Routed(destination, body, ticket, decision.headers, decision.response_headers, decision.steps)
+        return Routed(choice.destination, body, ticket, decision.headers, decision.response_headers, decision.steps)
 
     def served(self, ticket: Ticket, address: str) -> Mapping[str, str] | None:
         """The proxy reports which endpoint took the request. Of a fallback everything follows it there: the account,
@@ -295,7 +295,7 @@ class Director(Turns):
         cycle = Cycle("", 1, pool.columns, self._rng)
         chosen = _ANY.schedule(cycle, rows)
         assert chosen is not None  # its filter never empties a list
-        return Routed(self._named.choice(chosen.rows)[2], None, None)
+        return Routed(self._named.choice(chosen.rows).destination, None, None)
 
     def turn_away(self, arrival: Arrival, refusal: Refused, now: float) -> Refused:
         """Note that a request was refused before its model was known; return ``refusal``."""

@@ -6,8 +6,17 @@ from signalbox.pool import Endpoint, Pool
 
 _MOST = 1024
 
-Choice = tuple[Endpoint, tuple[Endpoint, ...], str]
-"""The first choice, its fallbacks, and all their addresses as a proxy reads them."""
+
+class Choice:
+    """The endpoints of a decision. Not to be changed: it is remembered."""
+
+    __slots__ = ("destination", "fallbacks", "first")
+
+    def __init__(self, first: Endpoint, fallbacks: tuple[Endpoint, ...]) -> None:
+        self.first = first
+        self.fallbacks = fallbacks
+        self.destination = ",".join([first.address, *[endpoint.address for endpoint in fallbacks]])
+        """All their addresses as a proxy reads them, best first."""
 
 
 class Named:
@@ -30,6 +39,5 @@ class Named:
             if len(self._known) >= _MOST:
                 self._known.clear()
             first, *others = [self._pool.endpoint(row) for row in rows[: self._most]]
-            destination = ",".join([first.address, *[endpoint.address for endpoint in others]])
-            known = self._known[rows] = first, tuple(others), destination
+            known = self._known[rows] = Choice(first, tuple(others))
         return known

@@ -8,7 +8,6 @@ generated types and compare. Field numbers are from ``external_processor.proto``
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from typing import Final
 
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
@@ -250,11 +249,11 @@ _BUFFER = {
 }
 
 
-@cache
 def buffer_the_body(response_body_mode: int) -> bytes:
     """Continue, and switch the request body to BUFFERED_PARTIAL (``mode_override``); all else stays as it is.
 
-    Not to BUFFERED: with that, this Envoy neither sends nor refuses a body that is larger than its buffer.
+    Not to BUFFERED: with that, this Envoy neither sends nor refuses a body that is larger than its buffer. What is
+    written is not kept: the mode is whatever number a peer has sent.
     """
     mode = b"\x08\x01\x10\x01\x18\x03" + _BUFFER.get(response_body_mode, b"")
     return CONTINUE_REQUEST_HEADERS + _field(9, mode)

@@ -6,7 +6,7 @@ handed out and taken back; a column only ever grows, by doubling.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,51 @@ NEVER = -np.inf
 """``scraped_at`` of an endpoint whose metrics were never read."""
 
 _INITIAL_ROWS = 8
+
+NUMERIC: Final = (
+    "waiting",
+    "running",
+    "kv_usage",
+    "block_size",
+    "kv_blocks",
+    "kv_per_token",
+    "offload_tokens",
+    "lora_max",
+    "lora_active",
+    "lora_resident",
+    "inflight",
+    "inflight_tokens",
+    "prefill_tokens",
+    "decoding",
+    "context_tokens",
+    "kv_tokens",
+    "inflight_mark",
+    "kv_mark",
+    "unseen",
+    "failed_scrapes",
+)
+"""The columns of numbers that a row without an endpoint has 0 in."""
+
+NAMES: Final = (
+    *NUMERIC,
+    "adapters",
+    "capacity_changes",
+    "failing",
+    "identity",
+    "listed",
+    "listed_rows",
+    "loaded",
+    "loaded_adapters",
+    "lora_idle_since",
+    "report",
+    "reported",
+    "resident",
+    "scrape_interval",
+    "scraped_at",
+    "size",
+    "unseen_rows",
+)
+"""All that `Columns` have."""
 
 
 class Columns:
@@ -48,47 +93,7 @@ class Columns:
     endpoint's address, equal in every picker.
     """
 
-    _NUMERIC = (
-        "waiting",
-        "running",
-        "kv_usage",
-        "block_size",
-        "kv_blocks",
-        "kv_per_token",
-        "offload_tokens",
-        "lora_max",
-        "lora_active",
-        "lora_resident",
-        "inflight",
-        "inflight_tokens",
-        "prefill_tokens",
-        "decoding",
-        "context_tokens",
-        "kv_tokens",
-        "inflight_mark",
-        "kv_mark",
-        "unseen",
-        "failed_scrapes",
-    )
-    __slots__ = (
-        *_NUMERIC,
-        "adapters",
-        "capacity_changes",
-        "failing",
-        "identity",
-        "listed",
-        "listed_rows",
-        "loaded",
-        "loaded_adapters",
-        "lora_idle_since",
-        "report",
-        "reported",
-        "resident",
-        "scrape_interval",
-        "scraped_at",
-        "size",
-        "unseen_rows",
-    )
+    __slots__ = NAMES
 
     def __init__(self) -> None:
         self.size = _INITIAL_ROWS
@@ -139,7 +144,7 @@ class Columns:
     def grow(self) -> None:
         """Double the number of rows; existing rows keep their values."""
         added = self.size
-        for name in self._NUMERIC:
+        for name in NUMERIC:
             setattr(self, name, np.concatenate([getattr(self, name), np.zeros(added)]))
         self.scraped_at = np.concatenate([self.scraped_at, np.full(added, NEVER)])
         self.lora_idle_since = np.concatenate([self.lora_idle_since, np.full(added, NEVER)])
@@ -155,7 +160,7 @@ class Columns:
         if self.failed_scrapes[row]:
             self.failing -= 1
         self.set_unseen(row, 0.0)
-        for name in self._NUMERIC:
+        for name in NUMERIC:
             getattr(self, name)[row] = 0.0
         self.scraped_at[row] = NEVER
         self._report_changed()

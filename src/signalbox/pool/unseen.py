@@ -22,22 +22,23 @@ The smallest value over a sliding period is kept as two: of the period under way
 
 from __future__ import annotations
 
-import msgspec
-
 from signalbox.pool.columns import Columns
 
 PERIOD = 2.0
 """Seconds. A scrape is at most a second apart from the next, so that a period has two at least."""
 
 
-class _Watch(msgspec.Struct):
+class _Watch:
     """An endpoint that shows less than we count."""
 
-    since: float
-    low: float
-    """The smallest excess of the period under way."""
-    before: float = 0.0
-    """The smallest excess of the period before; 0 while there was none."""
+    __slots__ = ("before", "low", "since")
+
+    def __init__(self, since: float, low: float) -> None:
+        self.since = since
+        self.low = low
+        """The smallest excess of the period under way."""
+        self.before = 0.0
+        """The smallest excess of the period before; 0 while there was none."""
 
 
 class Unseen:

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from signalbox.pool import Columns, Endpoint
+from signalbox.pool.columns import NAMES
 from signalbox.pool.reported import Reported
 from signalbox.scheduling.framework import Cycle
 from signalbox.scheduling.latency.predictions import Predictions
@@ -60,7 +61,7 @@ class Guard:
         The arrays are views and follow by themselves; what is replaced or counted is taken over at each call.
         """
         shown, same = self._shown, self._source is columns
-        for name in Columns.__slots__:
+        for name in NAMES:
             value = getattr(columns, name)
             if isinstance(value, np.ndarray):
                 if not same or getattr(shown, name).base is not value:

@@ -70,6 +70,9 @@ class Limits:
                 raise ValueError(f"Limits.{name} is {getattr(self, name)}: use a number above 0")
         if not 16_384 <= self.frame_bytes <= 16_777_215:
             raise ValueError(f"Limits.frame_bytes is {self.frame_bytes}: RFC 9113 allows 16384 to 16777215")
+        for name in ("streams", "header_list_bytes"):
+            if getattr(self, name) > 2**32 - 1:
+                raise ValueError(f"Limits.{name} is {getattr(self, name)}: SETTINGS say it, use at most 4294967295")
         for name in ("debtors_share", "handshakes_share"):
             if getattr(self, name) > 1:
                 raise ValueError(f"Limits.{name} is {getattr(self, name)}: it is a part, use at most 1")

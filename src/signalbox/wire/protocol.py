@@ -257,13 +257,16 @@ class GrpcProtocol(asyncio.Protocol):
         if self._unwritten.paused and now - self._unwritten.paused_at >= limits.stall_seconds:
             self.abort()
             return
+        if self._jammed:
+            self._keepalive.last_read = now  # what the peer says is not read now: its silence is our doing
         if not self._keepalive.check(now, connection):
             self.abort()
             return
-        if connection.established and not self._backlog:
-            connection.cut_half_sent(now, limits.message_seconds)
+        if not self._jammed:  # else what it left unfinished is our doing, too
+            if connection.established and not self._backlog:
+                connection.cut_half_sent(now, limits.message_seconds)
+            self.session.cut_trickling(now)
         connection.cut_stalled(now, limits.stall_seconds)
-        self.session.cut_trickling(now)
         self._flush()
 
     # ---- writing

@@ -39,6 +39,7 @@ class GrpcServer:
         self._protocols: set[GrpcProtocol] = set()
         self._empty = asyncio.Event()
         self._empty.set()
+        self._stopping = False
         self._sweep: asyncio.TimerHandle | None = None
         self._port = 0
         self._buffered_bytes = 0
@@ -161,6 +162,7 @@ class GrpcServer:
         await self.close()
 
     def _stop_listening(self) -> None:
+        self._stopping = True
         if self._server is not None:
             self._server.close()
         if self._handshakes is not None:
@@ -169,6 +171,8 @@ class GrpcServer:
     def _opened(self, protocol: GrpcProtocol) -> bool:
         self._protocols.add(protocol)
         self._empty.clear()
+        if self._stopping:  # accepted before, and heard of only now
+            protocol.session.connection.drain()
         return len(self._protocols) <= self._limits.connections
 
     def _closed(self, protocol: GrpcProtocol) -> None:
