@@ -9,7 +9,7 @@
 ARG PYTHON_VERSION=3.11
 ARG PYTHON_IMAGE=python:${PYTHON_VERSION}-slim-bookworm
 # The same Python on the same Debian, with a C compiler: the modules that every request passes are compiled, which takes
-# a third off what it costs (docs/performance.md). An image without one, such as the other, makes a package that is not.
+# two thirds off what the picker costs (docs/performance.md). An image without one, such as the other, makes a package that is not.
 ARG COMPILER_IMAGE=python:${PYTHON_VERSION}-bookworm
 
 FROM ${COMPILER_IMAGE} AS wheel

@@ -29,7 +29,7 @@ fmt: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 .PHONY: compiled test-compiled
-compiled: $(VENV)/.dev  ## the package with its hot modules compiled, below build/compiled (40 s); says so where there is no C compiler
+compiled: $(VENV)/.dev  ## the package with its hot modules compiled, below build/compiled (a minute); says so where there is no C compiler
 	@$(BIN)/python -m compiled || [ $$? -eq 3 ]
 
 test-compiled: $(VENV)/.dev  ## the tests of the modules that are compiled, against that; says so where there is no C compiler
