@@ -100,14 +100,14 @@ def read_members(body: bytes) -> Members:
     """
     try:
         members = _decode(body)
-    except msgspec.ValidationError as error:
-        if isinstance(error.__cause__, _TooManyMembersError):
+    except msgspec.ValidationError as wrong:
+        if isinstance(wrong.__cause__, _TooManyMembersError):
             raise _too_many() from None
-        raise PayloadError(400, f"the request body must be a JSON object: {_lower(str(error))}") from None
+        raise PayloadError(400, f"the request body must be a JSON object: {_lower(str(wrong))}") from None
     except RecursionError:
         raise PayloadError(400, "the request body is nested too deeply") from None
-    except UnicodeDecodeError as error:
-        raise PayloadError(400, f"the request body is not JSON: a key is not valid UTF-8 ({error.reason})") from None
+    except UnicodeDecodeError as garbled:
+        raise PayloadError(400, f"the request body is not JSON: a key is not valid UTF-8 ({garbled.reason})") from None
     except msgspec.DecodeError as error:
         raise PayloadError(400, f"the request body is not JSON: {_where(body, str(error))}") from None
     if len(members) > MAX_MEMBERS:
