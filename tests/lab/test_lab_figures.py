@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from signalbox.lab import figures as room
 from signalbox.lab.figures import NAMES, figures, imbalance
 from signalbox.lab.outcome import COMPLETE, REFUSED, TOO_LARGE, Outcome, Samples
 from signalbox.lab.slo import Slo
@@ -68,6 +71,28 @@ def test_intervals_are_the_same_every_time_and_depend_on_the_seed() -> None:
     outcome = outcome_of(list(np.linspace(0.1, 3.0, 100)))
     assert figures(outcome, Slo()) == figures(outcome, Slo())
     assert figures(outcome, Slo()) != figures(outcome, Slo(), seed=1)
+
+
+def test_resamples_are_never_in_memory_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "_AT_ONCE", 10_000)
+    outcome = outcome_of(list(np.linspace(0.1, 3.0, 2000)))
+    tracemalloc.start()
+    try:
+        figures(outcome, Slo(), resamples=400)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 400 * 2000 * 8 / 2  # bytes: half of what all of them take, written out
+
+
+@pytest.mark.parametrize("at_once", [1, 700, 10**6])
+def test_how_many_resamples_are_looked_at_together_changes_no_figure(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    outcome = outcome_of(list(np.linspace(0.1, 3.0, 101)), ended=[COMPLETE, REFUSED] * 50 + [COMPLETE])
+    whole = figures(outcome, Slo(), resamples=40)
+    monkeypatch.setattr(room, "_AT_ONCE", at_once)
+    assert figures(outcome, Slo(), resamples=40) == whole
 
 
 def test_refused_requests_have_no_times_and_count_against_goodput() -> None:

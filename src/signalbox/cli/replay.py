@@ -120,8 +120,8 @@ def replay(
 
     signalbox replay trace.jsonl.gz --config now.yaml --config next.yaml --out report
 
-    prints both side by side, each figure with its 95 % interval, and writes a page with plots. A ladder asks how much
-    load each one bears:
+    prints both side by side, with 95 % intervals, and writes a page with plots. A ladder asks how much load each one
+    bears:
 
     signalbox replay trace.jsonl.gz --config next.yaml --ladder 0.5,1,2,4 --slo ttft=2,tpot=0.05
 

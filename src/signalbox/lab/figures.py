@@ -63,7 +63,7 @@ SCALE = {"tpot_mean": 1e3, "tpot_p50": 1e3, "tpot_p90": 1e3, "tpot_p99": 1e3, "h
 
 def figures(outcome: Outcome, slo: Slo, *, resamples: int = RESAMPLES, seed: int = 0) -> Figures:
     """Every figure of `NAMES`. Times in seconds, shares from 0 to 1; NaN where no request was answered."""
-    draws = _draws(len(outcome.arrival), resamples, seed)
+    draws = _Draws.of(len(outcome.arrival), resamples, seed)
     done, seconds = outcome.complete, outcome.seconds or np.nan
     found: Figures = {}
     for what, values in (("ttft", outcome.ttft), ("tpot", outcome.tpot), ("e2e", outcome.e2e)):
@@ -98,20 +98,35 @@ def _exact(value: float) -> Figure:
     return Figure(value, value, value)
 
 
-def _draws(count: int, resamples: int, seed: int) -> Ints:
-    """Resamples of ``range(count)`` in blocks of neighbours; shape ``(resamples, count)``."""
-    length = max(1, round(count ** (1 / 3)))
-    blocks = -(-count // length)
-    starts = np.random.default_rng(seed).integers(0, max(count, 1), (resamples, blocks), dtype=np.int32)
-    drawn = (starts[:, :, None] + np.arange(length, dtype=np.int32)).reshape(resamples, -1)[:, :count]
-    drawn %= max(count, 1)
-    return drawn.astype(np.int64)
+@dataclass(frozen=True, slots=True)
+class _Draws:
+    """Resamples of ``range(count)`` in blocks of neighbours. Only where each block begins is kept: written out they
+    would take gigabytes for a trace of a million requests."""
 
+    count: int
+    length: int
+    """Of a block."""
+    starts: Ints
+    """Shape ``(resamples, blocks)``."""
 
-def _over(draws: Ints, statistic: Callable[[Ints], Floats]) -> Floats:
-    """Apply a statistic to all resamples, as many at a time as memory allows."""
-    step = max(1, _AT_ONCE // max(draws.shape[1], 1))
-    return np.concatenate([statistic(draws[start : start + step]) for start in range(0, len(draws), step)])
+    @classmethod
+    def of(cls, count: int, resamples: int, seed: int) -> _Draws:
+        length = max(1, round(count ** (1 / 3)))
+        starts = np.random.default_rng(seed).integers(
+            0, max(count, 1), (resamples, -(-count // length)), dtype=np.int32
+        )
+        return cls(count, length, starts.astype(np.int64))
+
+    def over(self, statistic: Callable[[Ints], Floats]) -> Floats:
+        """Apply a statistic to all resamples, as many at a time as memory allows; it gets one in each row."""
+        step = max(1, _AT_ONCE // max(self.count, 1))
+        parts = [statistic(self._written(self.starts[at : at + step])) for at in range(0, len(self.starts), step)]
+        return np.concatenate(parts)
+
+    def _written(self, starts: Ints) -> Ints:
+        drawn: Ints = (starts[:, :, None] + np.arange(self.length)).reshape(len(starts), -1)[:, : self.count]
+        drawn[drawn >= self.count] -= self.count  # the last request is followed by the first
+        return drawn
 
 
 def _interval(value: float, resampled: Floats) -> Figure:
@@ -122,7 +137,7 @@ def _interval(value: float, resampled: Floats) -> Figure:
     return Figure(value, float(low), float(high))
 
 
-def _spread(values: Floats, draws: Ints) -> tuple[Figure, ...]:
+def _spread(values: Floats, draws: _Draws) -> tuple[Figure, ...]:
     """Mean and percentiles of what is there."""
     if np.isnan(values).all():
         return (_exact(float("nan")),) * (1 + len(_POINTS))
@@ -141,13 +156,13 @@ def _spread(values: Floats, draws: Ints) -> tuple[Figure, ...]:
 
     there = values[~np.isnan(values)]
     exact = [float(there.mean()), *(float(value) for value in np.percentile(there, _POINTS))]
-    resampled = _over(draws, points)
+    resampled = draws.over(points)
     return tuple([_interval(value, resampled[:, place]) for place, value in enumerate(exact)])
 
 
-def _ratio(above: Floats, below: Floats, draws: Ints) -> Figure:
+def _ratio(above: Floats, below: Floats, draws: _Draws) -> Figure:
     total = float(below.sum())
     if not total or np.isnan(total):
         return _exact(float("nan"))
-    resampled = _over(draws, lambda drawn: above[drawn].sum(axis=1) / np.maximum(below[drawn].sum(axis=1), 1e-12))
+    resampled = draws.over(lambda drawn: above[drawn].sum(axis=1) / np.maximum(below[drawn].sum(axis=1), 1e-12))
     return _interval(float(above.sum()) / total, resampled)

@@ -28,6 +28,9 @@ FORMATS = {
     " session, tenant, max_tokens, stream, usage, hash_ids",
 }
 
+_TELLING = ("input_length", "output_length", "hash_ids")
+"""Any of them tells a trace, so that of a line without the others these are named."""
+
 _BLOCK_TOKENS = 512
 _MOST_BYTES = 2 << 30
 
@@ -66,10 +69,10 @@ def _oddities(requests: Sequence[TraceRequest], block_tokens: int) -> list[str]:
 def _reader(path: Path, start: str) -> Reader:
     head = start.strip().lower()
     if head.startswith(("{", "[")):
-        return read_mooncake if '"input_length"' in head else read_decisions
+        return read_mooncake if any(f'"{field}"' in head for field in _TELLING) else read_decisions
     if head == AZURE_HEADER.lower():
         return read_azure
-    if "," in head and "input_length" in head:
+    if "," in head and any(field in head for field in _TELLING):
         return read_table
     known = "; ".join(f"{name}: {text}" for name, text in FORMATS.items())
     raise InvalidTrace(path, f"is no trace: its first line is {start.strip()[:60]!r}. Known formats: {known}", line=1)

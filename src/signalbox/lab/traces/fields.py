@@ -42,7 +42,7 @@ class Row:
         if not text:
             return default
         try:
-            return int(text)
+            return int(_plain(text))
         except ValueError:
             raise self.problem(field, f"{text!r} is not a whole number") from None
 
@@ -61,7 +61,7 @@ class Row:
         """A time in seconds: a number of them, or a date and time of day, UTC where it does not say."""
         text = self.fields[field].strip()
         try:
-            number = float(text)
+            number = float(_plain(text))
         except ValueError:
             return self._date(field, text)
         if not math.isfinite(number):
@@ -78,3 +78,10 @@ class Row:
         except ValueError:
             raise self.problem(field, f"{text!r} is neither a number of seconds nor a date and time") from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _plain(text: str) -> str:
+    """The same; raises ValueError for underscores, which Python takes between digits and no trace means."""
+    if "_" in text:
+        raise ValueError(text)
+    return text
