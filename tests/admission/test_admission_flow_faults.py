@@ -191,3 +191,46 @@ def test_ceilings_of_ones_own_are_obeyed() -> None:
     waiting = queues({1: band()}, usage_limit=limits)
     put(waiting, turn(), turn(priority=1))
     assert order(waiting, 0.5) == ["+1@0"]
+
+
+class Singles(UsageLimitPlugin[Parameters]):
+    """Says of a single request what it is told to."""
+
+    type = "singles"
+    answer: Any = 0.5
+    fails_at: str = ""
+
+    def ceilings(self, saturation: float, priorities: Any) -> list[float]:
+        return [0.8] * len(priorities)
+
+    def arrived(self, turn: Turn) -> None:
+        if self.fails_at == "arrived":
+            raise RuntimeError("no luck")
+
+    def ceiling(self, turn: Turn, ceiling: float, now: float) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [None, "much", float("nan"), RuntimeError("no luck"), [0.5]])
+def test_a_request_without_a_ceiling_has_its_bands_and_that_is_a_fault(answer: Any) -> None:
+    limit, faults = Singles(), Faults()
+    limit.answer = answer
+    waiting = queues(usage_limit=limit, faults=faults)
+    assert waiting.admits(turn(), 0.0, 0.7)
+    assert not waiting.admits(turn(), 0.0, 0.8)
+    put(waiting, turn(arrived=1))
+    assert order(waiting, 0.8) == []
+    assert order(waiting, 0.7) == ["+0@1"]
+    assert faults.counts["singles"] >= 4
+    assert len(waiting) == 0
+
+
+def test_a_limit_that_cannot_be_told_of_arrivals_still_limits() -> None:
+    limit, faults = Singles(), Faults()
+    limit.fails_at = "arrived"
+    waiting = queues(usage_limit=limit, faults=faults)
+    assert waiting.admits(turn(), 0.0, 0.4)
+    assert not waiting.admits(turn(), 0.0, 0.6)
+    assert faults.counts == {"singles": 2}

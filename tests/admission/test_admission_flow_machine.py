@@ -125,7 +125,9 @@ class Waiting(RuleBasedStateMachine):
     def pass_by(self, saturation: float, priority: int) -> None:
         above = [one for one in self.naive.waiting if one.flow.priority >= priority]
         open_for_all = all(saturation < CEILINGS[other] for other in (1, 0, -1) if other >= priority)
-        assert self.queues.admits(priority, self.now, saturation) is (not above and open_for_all)
+        assert self.queues.admits(turn("", priority, arrived=self.now), self.now, saturation) is (
+            not above and open_for_all
+        )
 
     @precondition(lambda self: self.queued)
     @rule(data=st.data())

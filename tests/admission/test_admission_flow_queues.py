@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.admission.waiting import band, order, put, queues, turn, turns_band
 
-from signalbox.admission.flow import BandFigures, Flow, FlowQueues
+from signalbox.admission.flow import BandFigures, Flow, FlowQueues, Turn
 from signalbox.admission.flow.queues import IDLE
 from signalbox.scheduling.ceilings import PriorityHoldback, SoftReflectiveCeiling, StaticUsageLimit
 from signalbox.scheduling.ceilings.priority_holdback import PriorityHoldbackParameters
@@ -79,7 +79,7 @@ def test_a_closed_band_stops_lower_ones_though_nobody_waits_in_it(held_back: Flo
     waiting = queues({10: band(), 0: band(), -10: band()}, usage_limit=Inverted())
     put(waiting, turn())
     assert order(waiting, 0.5) == []
-    assert not waiting.admits(0, 1.0, 0.5)
+    assert not waiting.admits(turn(arrived=1.0), 1.0, 0.5)
     assert order(waiting, 0.1) == ["+0@0"]
 
 
@@ -90,15 +90,15 @@ def test_a_closed_band_stops_lower_ones_though_nobody_waits_in_it(held_back: Flo
 def test_a_newcomer_passes_only_those_who_matter_less(priority: int, saturation: float, admitted: bool) -> None:
     waiting = queues()
     put(waiting, turn())
-    assert waiting.admits(priority, 1.0, saturation) is admitted
+    assert waiting.admits(turn(priority=priority, arrived=1.0), 1.0, saturation) is admitted
     assert len(waiting) == 1, "asking queues nobody"
 
 
 def test_a_newcomer_of_an_unknown_priority_is_held_to_its_own_ceiling() -> None:
     waiting = queues(usage_limit=PriorityHoldback(PriorityHoldbackParameters(min_ceiling=0.5)))
-    assert waiting.admits(0, 1.0, 0.6)
-    assert not waiting.admits(-1, 1.0, 0.6)
-    assert waiting.admits(0, 1.0, 0.6)
+    assert waiting.admits(turn(arrived=1.0), 1.0, 0.6)
+    assert not waiting.admits(turn(priority=-1, arrived=1.0), 1.0, 0.6)
+    assert waiting.admits(turn(arrived=1.0), 1.0, 0.6)
 
 
 def test_a_priority_without_a_band_gets_one_by_the_template_for_its_sign() -> None:
@@ -253,3 +253,36 @@ def test_service_is_told_to_the_policy_of_the_band() -> None:
     waiting.finished(Flow("b", 1), 100, 50, 1.0)
     assert fairness.service.tokens("a", 1.0) == pytest.approx(200)
     assert fairness.service.tokens("b", 1.0) == 0
+
+
+class Slim(StaticUsageLimit):
+    """Who has a large body waits below the band's ceiling, for a while."""
+
+    def ceiling(self, turn: Turn, ceiling: float, now: float) -> float:
+        return 0.5 if turn.size > 10 and now - turn.arrived < 5.0 else ceiling
+
+
+def test_a_newcomer_passes_by_one_of_its_priority_that_waits_for_a_lower_ceiling() -> None:
+    waiting = queues(usage_limit=Slim())
+    put(waiting, turn(size=100))
+    assert waiting.admits(turn(arrived=1.0), 1.0, 0.7)
+    assert not waiting.admits(turn(arrived=1.0, size=100), 1.0, 0.7)
+    assert waiting.ceiling == 0.5, "what the last one may go below"
+    assert not waiting.admits(turn(arrived=1.0), 1.0, 1.0)
+    assert order(waiting, 0.7, now=1.0) == []
+    assert waiting.held_up
+
+
+def test_a_newcomer_does_not_pass_by_one_that_may_go() -> None:
+    waiting = queues(usage_limit=Slim())
+    put(waiting, turn(size=100))
+    assert not waiting.admits(turn(arrived=1.0), 1.0, 0.4)
+    assert not waiting.admits(turn(arrived=6.0), 6.0, 0.7), "it has waited long enough"
+    assert order(waiting, 0.7, now=6.0) == ["+0@0"]
+
+
+def test_a_newcomer_passes_by_nobody_of_a_higher_priority_whatever_that_waits_for() -> None:
+    waiting = queues({10: band()}, usage_limit=Slim())
+    put(waiting, turn(priority=10, size=100))
+    assert not waiting.admits(turn(arrived=1.0), 1.0, 0.7)
+    assert waiting.admits(turn(priority=20, arrived=1.0), 1.0, 0.7)

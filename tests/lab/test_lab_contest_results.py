@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from signalbox.lab.contest_results import Result, against, cells, matches, side_by_side, summary, table, verdict
 
 
@@ -17,9 +19,25 @@ LEVEL = [result("least-cost", 9.0, 0.6, 1), result("a", 9.0, 0.8, 1)]
 def test_the_table_has_a_line_for_each_policy() -> None:
     lines = table([result("least-cost", 11.0, 0.5), result("random", 0.0, 9.0)]).splitlines()
     assert lines[-2:] == [
-        "| least-cost | 11.00 | 0.500 | 30.0 | 50.0 |",
-        "| random | below 4.00 | 9.000 | 30.0 | 50.0 |",
+        "| least-cost | 11.00 | 0.500 |  | 30.0 | 50.0 |",
+        "| random | below 4.00 | 9.000 |  | 30.0 | 50.0 |",
     ]
+
+
+def test_the_table_tells_what_the_slowest_waited_and_how_many_sheddable_requests_were_answered() -> None:
+    told = replace(result("least-cost", 11.0, 0.5), ttft_p99=3.25, sheddable=0.875)
+    head, _, line, other = table([told, replace(told, policy="random", sheddable=0.0)]).splitlines()
+    assert head.endswith("| prefix hits, % | sheddable answered, % |")
+    assert line == "| least-cost | 11.00 | 0.500 | 3.25 | 30.0 | 50.0 | 88 |"
+    assert other.endswith("| 0 |")
+
+
+def test_ours_in_other_forms_are_no_peers() -> None:
+    forms = [result(name, 99.0, 0.01) for name in ("least-cost-precise", "least-cost-scorer")]
+    (match,) = matches([[*AHEAD, *forms]])
+    assert (match.fastest.policy, match.soonest.policy) == ("a", "b")
+    (match,) = matches([[*AHEAD, *forms]], "least-cost-scorer")
+    assert (match.own.rate, match.fastest.policy) == (99.0, "a")
 
 
 def test_results_are_grouped_by_scenario_and_variant() -> None:

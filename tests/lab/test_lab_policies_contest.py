@@ -79,8 +79,8 @@ def test_the_command_prints_tables_and_says_what_it_does_not_know(
 
 def test_least_cost_may_stand_against_itself_with_other_parameters(queue: Scenario) -> None:
     load = queue.load(0)
-    changed = run(queue, load, "least-cost:laterWeight=0,decodeWeight=1", 1.0)
-    assert changed.policy == "least-cost:laterWeight=0,decodeWeight=1"
+    changed = run(queue, load, "least-cost:laterWeight=0,crowdingWeight=1", 1.0)
+    assert changed.policy == "least-cost:laterWeight=0,crowdingWeight=1"
     assert changed.complete.all()
 
 

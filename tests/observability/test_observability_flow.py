@@ -143,7 +143,7 @@ def test_explain_says_how_long_a_request_waited_where_and_behind_how_many(build_
     for name in ("straight", "turn", "late", "gone"):
         (entry,) = log.find(name)
         waits[name] = decision_view(entry, lambda seconds: seconds)["wait"]
-    where = {"band": 0, "fairness_id": "team", "saturation": 1.0}
+    where = {"band": 0, "fairness_id": "team", "saturation": 1.0, "ceiling": 1.0}
     assert waits == {
         "straight": None,
         "turn": {"outcome": "Dispatched", "seconds": 2.0, "ahead": 0, **where},

@@ -97,7 +97,7 @@ def test_short_answers_are_kept_from_stalls_that_long_ones_bear(world: Any) -> N
     """One row has answers in progress, the other a prompt to be computed before."""
     for tokens, expected in ((12.0, 1), (600.0, 0)):
         state = world(2, inflight=[6, 0], decoding=[6, 0], prefill_tokens=[0, 1500])
-        scorer = LeastCostScorer(LeastCostParameters(decode_weight=0.0))
+        scorer = LeastCostScorer()
         for row in (0, 1):
             ended(scorer, state, row, token_seconds=0.01, count=400, output_tokens=tokens)
         assert best(scorer, state.cycle(prompt_tokens=4000), state) == expected
@@ -120,7 +120,7 @@ def test_prompts_that_were_just_sent_keep_the_next_one_away_even_when_they_are_c
 def test_a_request_avoids_the_endpoint_where_its_own_answer_would_crawl(world: Any) -> None:
     """Its prompt is cached everywhere: nobody is stalled, and nothing is queued."""
     state = world(2, inflight=[40, 4], decoding=[40, 4])
-    scorer = LeastCostScorer(LeastCostParameters(decode_weight=0.0))
+    scorer = LeastCostScorer()
     cycle = state.cycle(prefix=state.prefix([125, 125], total=125), prompt_tokens=2000)
     scorer.score(cycle, state.rows)
     for row in (0, 1):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from signalbox.pool import Floats
 from signalbox.scheduling.least_cost import Outlook, Weights, room, seconds, slowness, stall
-from signalbox.scheduling.least_cost.costs import KV_READ_TOKENS, OWN_PACE, SEQUENCE_TOKENS
+from signalbox.scheduling.least_cost.costs import OWN_PACE
 
-WEIGHTS = Weights(later=0.0, decode=0.0, crowding=1.0)
+WEIGHTS = Weights(later=0.0, crowding=1.0)
 
 
 def outlook(**columns: Any) -> Outlook:
@@ -44,24 +44,18 @@ def test_tokens_ahead_and_slower_gpus_add_their_time() -> None:
 def test_a_stall_counts_for_every_request_there() -> None:
     crowded = outlook(requests=[10, 2], stall=[0.05, 0.05])
     assert seconds(crowded, WEIGHTS) == pytest.approx([0.1 + 0.5, 0.1 + 0.1])
-    assert seconds(crowded, Weights(later=0.0, decode=0.0, crowding=3.0)) == pytest.approx([0.1 + 1.5, 0.1 + 0.3])
+    assert seconds(crowded, Weights(later=0.0, crowding=3.0)) == pytest.approx([0.1 + 1.5, 0.1 + 0.3])
 
 
 def test_the_answers_own_pace_counts_as_one_at_the_target_would_by_its_square() -> None:
     assert slowness(np.array([0.05, 0.1, 0.0]), 0.05) == pytest.approx([1.0, 4.0, 0.0])
-    found = seconds(outlook(slowness=[1.0, 4.0]), Weights(later=0.0, decode=0.0, crowding=2.0))
+    found = seconds(outlook(slowness=[1.0, 4.0]), Weights(later=0.0, crowding=2.0))
     assert found == pytest.approx([0.1 + 2.0 * OWN_PACE, 0.1 + 8.0 * OWN_PACE])
 
 
 def test_a_prefill_counts_again_for_those_to_come_and_what_is_ahead_does_not() -> None:
-    found = seconds(outlook(ahead=[3000, 0], uncached=[250, 1000]), Weights(later=2.0, decode=0.0, crowding=0.0))
+    found = seconds(outlook(ahead=[3000, 0], uncached=[250, 1000]), Weights(later=2.0, crowding=0.0))
     assert found == pytest.approx([0.3 + 0.025 * 3, 0.1 * 3])
-
-
-def test_neighbours_make_every_token_of_the_answer_slower() -> None:
-    weights = Weights(later=0.0, decode=0.5, crowding=0.0)
-    found = seconds(outlook(uncached=[0, 0], requests=[5, 0], context=[7000, 0]), weights)
-    assert found == pytest.approx([0.5 * 100 * 1e-4 * (7000 / KV_READ_TOKENS + 5 * SEQUENCE_TOKENS), 0.0])
 
 
 def test_a_stall_costs_what_it_adds_to_the_square_of_the_pace_over_the_target() -> None:
@@ -99,7 +93,7 @@ def test_what_fits_the_cache_waits_for_nothing_and_what_does_not_waits_for_other
 
 @given(
     st.lists(st.tuples(*[st.floats(0, 1e6)] * 4), min_size=2, max_size=6),
-    st.sampled_from(["uncached", "ahead", "requests", "context"]),
+    st.sampled_from(["uncached", "ahead", "requests"]),
     st.floats(0, 1e6),
 )
 def test_more_of_anything_never_costs_less(rows: list[tuple[float, ...]], name: str, more: float) -> None:
@@ -108,5 +102,5 @@ def test_more_of_anything_never_costs_less(rows: list[tuple[float, ...]], name: 
     told = {"stall": np.full(len(rows), 0.1), "slowness": np.full(len(rows), 0.2)}
     before = Outlook(**columns, **told, seconds_per_token=speed, answer_tokens=100.0)
     after = msgspec.structs.replace(before, **{name: getattr(before, name) + more})
-    weights = Weights(later=0.5, decode=0.3, crowding=1.5)
+    weights = Weights(later=0.5, crowding=1.5)
     assert (seconds(after, weights) >= seconds(before, weights)).all()

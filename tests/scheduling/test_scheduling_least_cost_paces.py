@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from signalbox.pool import Floats
 from signalbox.scheduling.least_cost import Paces, Sent
-from signalbox.scheduling.least_cost.costs import KV_READ_TOKENS, SEQUENCE_TOKENS
-from signalbox.scheduling.least_cost.paces import LEAST_SECONDS, MODELLED
+from signalbox.scheduling.least_cost.paces import KV_READ_TOKENS, LEAST_SECONDS, MODELLED, SEQUENCE_TOKENS
 
 ROWS = np.array([0, 1])
 NOTHING = np.zeros(2)
@@ -20,10 +19,10 @@ SPEEDS = np.array([1e-4, 1e-4])
 
 
 def expected(paces: Paces, **columns: list[float]) -> list[float]:
-    """Two endpoints that compute 10,000 tokens a second, but for what is given, in parts of what is reckoned."""
+    """Two endpoints that compute 10,000 tokens a second, but for what is given. Nothing was measured."""
     usual = {"speeds": SPEEDS, "requests": NOTHING, "context": NOTHING, "sent": NOTHING, "measured": NOTHING}
     arrays: dict[str, Floats] = {name: np.array(columns.get(name, values)) for name, values in usual.items()}
-    return list(paces.expected(ROWS, **arrays) / MODELLED)
+    return list(paces.expected(ROWS, **arrays))
 
 
 def test_what_was_sent_lately_fades_with_the_window() -> None:
@@ -77,9 +76,10 @@ def test_no_token_is_reckoned_to_come_at_once() -> None:
     assert expected(Paces()) == pytest.approx([LEAST_SECONDS, LEAST_SECONDS])
 
 
-def test_what_was_measured_has_its_part() -> None:
+def test_what_was_measured_has_its_part_once_something_was() -> None:
     plain, slow = expected(Paces(), sent=[300, 300], measured=[0.0, 0.05])
-    assert (slow - plain) * MODELLED == pytest.approx(0.05 * (1.0 - MODELLED))
+    assert plain == pytest.approx(0.03)
+    assert slow == pytest.approx(0.03 * MODELLED + 0.05 * (1.0 - MODELLED))
 
 
 def test_the_base_is_what_the_load_does_not_explain() -> None:

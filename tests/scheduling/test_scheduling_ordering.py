@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from signalbox.scheduling.ordering import EarliestDeadlineFirst, FirstComeFirstServed, SLODeadline
+from signalbox.scheduling.ordering import EarliestDeadlineFirst, FirstComeFirstServed, ShortPromptsFirst, SLODeadline
+from signalbox.scheduling.ordering.short_prompts_first import ShortPromptsFirstParameters
 from signalbox.scheduling.queueing import Flow, OrderingPlugin, Turn
 
 FLOW = Flow("a", 0)
@@ -21,6 +22,9 @@ FLOW = Flow("a", 0)
         (SLODeadline(), Turn(FLOW, 1, 5.0, 0.5, 60.0), 5.5),
         (SLODeadline(), Turn(FLOW, 1, 5.0, 0.0, 60.0), 5.0),
         (SLODeadline(), Turn(FLOW, 1, 5.0, None, 60.0), math.inf),
+        (ShortPromptsFirst(), Turn(FLOW, 1, 5.0, prompt_tokens=0.0), 5.0),
+        (ShortPromptsFirst(), Turn(FLOW, 1, 5.0, prompt_tokens=10_000.0), pytest.approx(11.6)),
+        (ShortPromptsFirst(ShortPromptsFirstParameters(ms_per_token=0.0)), Turn(FLOW, 1, 5.0, prompt_tokens=9.0), 5.0),
     ],
 )
 def test_it_sorts_by(policy: OrderingPlugin, turn: Turn, key: float) -> None:  # type: ignore[type-arg]

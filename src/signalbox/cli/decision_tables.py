@@ -84,10 +84,11 @@ def _header(decision: Decision) -> Table:
 
 
 def _waited(wait: Mapping[str, Any]) -> str:
+    below = "" if (ceiling := wait.get("ceiling")) is None else f", where it goes below {ceiling:.0%}"
     sender = f", fairness id {wait['fairness_id']}" if wait["fairness_id"] else ""
     return (
         f"{wait['seconds']:.3f} s in the band of priority {wait['band']}{sender}, behind {wait['ahead']}:"
-        f" the pool was at {wait['saturation']:.0%}; {wait['outcome']}"
+        f" the pool was at {wait['saturation']:.0%}{below}; {wait['outcome']}"
     )
 
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import random
 
+import msgspec
+
 from signalbox.admission.flow import Flow, FlowQueues, Turn
 from signalbox.director.arrival import Arrival
 from signalbox.director.believed import BelievedColumns
 from signalbox.director.doubts import Doubts
 from signalbox.director.events import Ticket
 from signalbox.director.rules import Rules
+from signalbox.director.tickets import prompt_length
 from signalbox.director.wait import (
     CANCELLED,
     CLOSED,
@@ -88,12 +91,16 @@ class Line:
         ahead = len(self)
         saturation = self.saturation(rules, now, believed=bool(ahead))
         wait = Wait(flow, now, 0 if arrival.body is None else len(arrival.body), saturation, ahead)
+        tokens = 0 if request is None else prompt_length(request)
+        turn = Turn(flow, wait.size, now, arrival.slo_ttft, prompt_tokens=tokens)
         somebody = len(self._pool.rows) and not self._doubts.everybody(now)
-        if somebody and queues.admits(flow.priority, now, saturation):
+        if somebody and queues.admits(turn, now, saturation):
             self._dispatched(wait)
             return wait, None
-        waiting = Waiting(arrival, request, wait, wanted)
-        turn = waiting.turn = Turn(flow, wait.size, now, arrival.slo_ttft, payload=waiting)
+        if somebody:
+            wait.ceiling = queues.ceiling
+        waiting = Waiting(arrival, request, wait, wanted, turn)
+        msgspec.structs.force_setattr(turn, "payload", waiting)
         full = "" if self._closed else queues.offer(turn, now)
         if full is None:
             wait.queued = True

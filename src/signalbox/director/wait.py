@@ -31,6 +31,8 @@ class Wait(msgspec.Struct):
     """How full the pool was when it came: 1 at the limit."""
     ahead: int = 0
     """How many waited when it came."""
+    ceiling: float = 1.0
+    """Below which saturation it might have gone on when it came."""
     seconds: float = 0.0
     """How long it waited; 0 where it did not have to."""
     queued: bool = False

@@ -10,6 +10,8 @@ from itertools import groupby
 OURS = "least-cost"
 OURS_PRECISE = "least-cost-precise"
 """The same policy, which knows besides what the engines' caches hold."""
+OURS_UNHELD = "least-cost-scorer"
+"""Its choice of an endpoint alone: nobody is held back."""
 OUT_OF_CONTEST = "oracle"
 
 
@@ -28,7 +30,16 @@ class Result:
     tpot_p90: float
     hit_rate: float
     refused: int
-    """These four at 80 % of the best rate of the scenario."""
+    """These four at 80 % of the best rate of the scenario, and so is what follows."""
+    ttft_p99: float | None = None
+    sheddable: float | None = None
+    """The share of sheddable requests that were answered; ``None`` where there are none."""
+
+    @property
+    def bears(self) -> float:
+        """The highest rate; of a policy that is out of the running, the lowest that was tried, which is more than it
+        bears."""
+        return self.rate or self.floor
 
 
 Cell = Sequence[Result]
@@ -45,9 +56,10 @@ def of(cell: Cell, policy: str) -> Result | None:
     return next((one for one in cell if one.policy == policy), None)
 
 
-def policies_of_ours(ours: str) -> tuple[str, ...]:
-    """What is no peer of ``ours``: itself, and the same policy with other knowledge."""
-    return (OURS, OURS_PRECISE, ours)
+def is_peer(policy: str, ours: str) -> bool:
+    """Whether ``ours`` is measured against it: it is neither the same nor the same with other knowledge or in part, nor
+    out of the contest."""
+    return policy not in (OURS, OURS_PRECISE, OURS_UNHELD, OUT_OF_CONTEST, ours)
 
 
 def rate(one: Result) -> str:
@@ -58,12 +70,17 @@ def rate(one: Result) -> str:
 def table(cell: Cell) -> str:
     """Return one scenario's results as a Markdown table."""
     lines = [
-        "| policy | highest rate, req/s | TTFT p90 at 80 %, s | TPOT p90, ms | prefix hits, % |",
-        "|---|---|---|---|---|",
+        "| policy | highest rate, req/s | TTFT p90 at 80 %, s | TTFT p99, s | TPOT p90, ms | prefix hits, % |",
+        "|---|---|---|---|---|---|",
     ]
+    sheddable = any(one.sheddable is not None for one in cell)
+    if sheddable:
+        lines = [f"{lines[0]} sheddable answered, % |", f"{lines[1]}---|"]
     for one in cell:
-        waits = f"{one.ttft_p90:.3f} | {one.tpot_p90 * 1e3:.1f}"
-        lines.append(f"| {one.policy} | {rate(one)} | {waits} | {one.hit_rate * 1e2:.1f} |")
+        tail = "" if one.ttft_p99 is None else f"{one.ttft_p99:.2f}"
+        waits = f"{one.ttft_p90:.3f} | {tail} | {one.tpot_p90 * 1e3:.1f}"
+        last = f" {(one.sheddable or 0.0) * 1e2:.0f} |" if sheddable else ""
+        lines.append(f"| {one.policy} | {rate(one)} | {waits} | {one.hit_rate * 1e2:.1f} |{last}")
     return "\n".join(lines)
 
 
@@ -81,7 +98,7 @@ class Match:
     @property
     def rates(self) -> float:
         """Our rate over the best peer's; where the peer bears less than was tried, over the least that was."""
-        return self.own.rate / (self.fastest.rate or self.fastest.floor)
+        return self.own.rate / self.fastest.bears
 
     @property
     def waits(self) -> float:
@@ -94,7 +111,7 @@ def matches(results: Sequence[Cell], ours: str = OURS) -> list[Match]:
     found = []
     for cell in results:
         own = of(cell, ours)
-        peers = [one for one in cell if one.policy not in (*policies_of_ours(ours), OUT_OF_CONTEST)]
+        peers = [one for one in cell if is_peer(one.policy, ours)]
         if own is not None and peers:
             fastest = max(peers, key=lambda one: one.rate)
             soonest = min(peers, key=lambda one: one.ttft_p90)
@@ -160,7 +177,7 @@ def against(results: Sequence[Cell], other: str, ours: str = OURS) -> str:
         own, their = of(cell, ours), of(cell, other)
         if own is None or their is None:
             continue
-        rates.append((own.rate or own.floor) / (their.rate or their.floor))
+        rates.append(own.bears / their.bears)
         waits.append(own.ttft_p90 / their.ttft_p90)
         more = "" if their.rate or not own.rate else "> "
         lines.append(
@@ -201,7 +218,7 @@ def side_by_side(results: Sequence[Cell], columns: dict[str, str]) -> str:
         found = [of(cell, policy) for policy in columns]
         entries = ["" if one is None else f"{rate(one)}, {one.ttft_p90:.3f}" for one in found]
         lines.append(f"| {cell[0].scenario} | {cell[0].variant} | {' | '.join(entries)} |")
-    rates, waits = means(lambda one: one.rate or one.floor), means(lambda one: one.ttft_p90)
+    rates, waits = means(lambda one: one.bears), means(lambda one: one.ttft_p90)
     entries = [f"{rates[policy]:.3f}, {waits[policy]:.3f}" if policy in rates else "" for policy in columns]
     lines.append(f"| geometric mean of ratios | | {' | '.join(entries)} |")
     return "\n".join(lines)

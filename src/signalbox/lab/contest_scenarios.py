@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from signalbox.lab.contest_results import OUT_OF_CONTEST, Cell, mean, of, policies_of_ours
+from signalbox.lab.contest_results import Cell, is_peer, mean, of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,11 @@ def standings(results: Sequence[Cell], ours: str) -> list[Standing]:
         met = [cell for cell in results if cell and cell[0].scenario == scenario and of(cell, ours)]
         rates, waits = [], []
         for peer in dict.fromkeys(one.policy for cell in met for one in cell):
-            if peer in policies_of_ours(ours) or peer == OUT_OF_CONTEST:
+            if not is_peer(peer, ours):
                 continue
             pairs = [(own, other) for cell in met if (own := of(cell, ours)) and (other := of(cell, peer))]
             if len(pairs) == len(met):
-                bears = [(own.rate or own.floor) / (other.rate or other.floor) for own, other in pairs]
+                bears = [own.bears / other.bears for own, other in pairs]
                 rates.append(Nearest(peer, mean(bears)))
                 waits.append(Nearest(peer, mean([own.ttft_p90 / other.ttft_p90 for own, other in pairs])))
         if rates:

@@ -39,7 +39,7 @@ TRACES = {
 }
 """Each trace of the page: its file, the engine of its 8 servers, and the speeds of its ladder."""
 
-SHOWN_VARIANTS = (4,)
+ORACLE_VARIANTS = (4,)
 """The variants of the contest's scenarios in which the oracle was run: that takes longer than all policies together."""
 
 WEIGHTED = """\
@@ -138,7 +138,7 @@ def speed_table(traces: Path) -> dict[str, str]:
 
 
 def bound_table(traces: Path, results: Path) -> dict[str, str]:
-    """What nobody can bear more than, in `SHOWN_VARIANTS`; and what `least-cost` and the
+    """What nobody can bear more than, in `ORACLE_VARIANTS`; and what `least-cost` and the
     oracle bore, where ``results`` holds it."""
     known: dict[tuple[str, int, str], float] = {}
     if results.is_file():
@@ -150,7 +150,7 @@ def bound_table(traces: Path, results: Path) -> dict[str, str]:
         head += ["least-cost", "oracle", "least-cost : oracle", "oracle : limit"]
     rows = []
     for name, scenario in scenarios(traces).items():
-        for variant in SHOWN_VARIANTS:
+        for variant in ORACLE_VARIANTS:
             load = scenario.load(variant)
             limit = load.rate * highest_speed(load, scenario.fleet, Slo())
             row = [name, str(variant), number(limit)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -113,6 +114,7 @@ def _wait(wait: Wait | None) -> dict[str, Any] | None:
         "band": wait.flow.priority,
         "fairness_id": clipped(wait.flow.fairness_id),
         "saturation": round(wait.saturation, 4),
+        "ceiling": round(wait.ceiling, 4) if math.isfinite(wait.ceiling) else None,
         "ahead": wait.ahead,
     }
 

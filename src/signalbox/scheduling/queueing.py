@@ -42,6 +42,8 @@ class Turn(msgspec.Struct, frozen=True, eq=False):
     """Seconds it may wait, filled in where it is queued; ``None`` for as long as it takes."""
     payload: Any = None
     """The caller's own."""
+    prompt_tokens: float = 0.0
+    """Estimated length of the prompt."""
 
 
 class Rota(ABC):
@@ -93,9 +95,19 @@ class OrderingPlugin(Plugin[P]):
 
 
 class UsageLimitPlugin(Plugin[P]):
-    """Says how full the pool may be for requests of each priority."""
+    """Says how full the pool may be for requests of each priority, and for each request if it likes."""
 
     role = "usage limit policy"
+
+    def arrived(self, turn: Turn) -> None:
+        """A request has come, that may or may not have to wait. A plugin with a `ceiling` of its own is told once for
+        each, before it is asked about it."""
+
+    def ceiling(self, turn: Turn, ceiling: float, now: float) -> float:
+        """Return how full the pool may be for ``turn``, which has just arrived or is the next of its band;
+        ``ceiling`` is that of the band. A request that arrives may pass by those of its band who wait for a lower
+        ceiling than its own."""
+        return ceiling
 
     @abstractmethod
     def ceilings(self, saturation: float, priorities: Sequence[int]) -> Sequence[float]:

@@ -76,11 +76,14 @@ class Band:
         if queue.first() is turn:
             self._tell_head(flow, turn)
 
+    def peek(self, now: float) -> Turn:
+        """Return whose turn it is. Somebody waits."""
+        return self._first(self._pick(now))
+
     def take(self, now: float) -> Turn:
         """Take out whose turn it is. Somebody waits."""
         flow = self._pick(now)
-        turn = self._flows[flow].first()
-        assert turn is not None
+        turn = self._first(flow)
         rota = self._rota
         if rota is not None:
             self._try(self.settings.fairness, lambda: rota.took(flow, now))
@@ -108,6 +111,11 @@ class Band:
         rota = self._rota
         if rota is not None:
             self._try(self.settings.fairness, lambda: rota.charged(flow, now))
+
+    def _first(self, flow: str) -> Turn:
+        turn = self._flows[flow].first()
+        assert turn is not None
+        return turn
 
     def _pick(self, now: float) -> str:
         rota, fairness = self._rota, self.settings.fairness

@@ -10,7 +10,7 @@ import msgspec
 from signalbox.admission.flow.band import Band, BandFigures
 from signalbox.scheduling.checked_flow import check_ceilings
 from signalbox.scheduling.flow_settings import FlowSettings
-from signalbox.scheduling.queueing import FairnessPlugin, Flow, Turn
+from signalbox.scheduling.queueing import FairnessPlugin, Flow, Turn, UsageLimitPlugin
 from signalbox.scheduling.ranked import Ranked
 
 IDLE = 600.0
@@ -36,6 +36,13 @@ class FlowQueues:
         self.held_up = False
         """Whether the last `next` let nobody go for the pool being too full; not where a ceiling of 0 closed a band
         whatever the saturation, as a policy may at some looks."""
+        limit = type(settings.usage_limit)
+        self._singles_out = (
+            limit.ceiling is not UsageLimitPlugin.ceiling or limit.arrived is not UsageLimitPlugin.arrived
+        )
+        """Whether the usage limit looks at single requests."""
+        self.ceiling = 1.0
+        """Up to which saturation the last request that `admits` was asked about may go."""
         self._empty_pool = False
         self._since = -math.inf
         """When the pool was last found to have become empty, or not empty any more."""
@@ -61,16 +68,26 @@ class FlowQueues:
                 return band.priority, band.requests
         return None
 
-    def admits(self, priority: int, now: float, saturation: float) -> bool:
-        """Return whether a request of this priority that arrives now need not wait: the pool is not too full for it
-        or for anybody who matters more, and nobody waits who matters as much or more."""
+    def admits(self, turn: Turn, now: float, saturation: float) -> bool:
+        """Return whether a request that arrives now need not wait: the pool is not too full for it or for anybody who
+        matters more, and nobody waits who matters as much or more, but for those of its own priority who wait for a
+        lower ceiling than its own."""
+        priority = turn.flow.priority
         self._band(priority, now)
-        for band, ceiling in zip(self._order, self._ceilings(saturation), strict=True):
-            if band.priority < priority:
+        if self._singles_out:
+            self._told_of(turn)
+        ceilings = self._ceilings(saturation)
+        usual = ceilings[self._priorities.index(priority)]
+        self.ceiling = self._ceiling(turn, usual, now)
+        for band, ceiling in zip(self._order, ceilings, strict=True):
+            if band.priority == priority:
                 break
             if band.requests or saturation >= ceiling:
                 return False
-        return True
+        if not band.requests:
+            return saturation < self.ceiling
+        # Whoever waits and may go does so first, and is about to.
+        return self._singles_out and self._ceiling(band.peek(now), usual, now) <= saturation < self.ceiling
 
     def offer(self, turn: Turn, now: float) -> str | None:
         """Queue a request, or return what is too full for it, in words."""
@@ -88,7 +105,8 @@ class FlowQueues:
         self.held_up = False
         if not len(self._waiting):
             return None
-        for band, ceiling in zip(self._order, self._ceilings(saturation), strict=True):
+        for band, usual in zip(self._order, self._ceilings(saturation), strict=True):
+            ceiling = self._ceiling(band.peek(now), usual, now) if self._singles_out and band.requests else usual
             if saturation >= ceiling:
                 self.held_up = saturation >= 1 or ceiling > 0
                 return None
@@ -192,6 +210,23 @@ class FlowQueues:
         except Exception as error:
             self.settings.faults.note(plugin.name, error)
             return [1.0] * len(self._priorities)
+
+    def _ceiling(self, turn: Turn, ceiling: float, now: float) -> float:
+        if not self._singles_out:
+            return ceiling
+        plugin = self.settings.usage_limit
+        try:
+            return check_ceilings(plugin.name, [plugin.ceiling(turn, ceiling, now)], 1)[0]
+        except Exception as error:
+            self.settings.faults.note(plugin.name, error)
+            return ceiling
+
+    def _told_of(self, turn: Turn) -> None:
+        plugin = self.settings.usage_limit
+        try:
+            plugin.arrived(turn)
+        except Exception as error:
+            self.settings.faults.note(plugin.name, error)
 
     def _band(self, priority: int, now: float) -> Band:
         band = self._bands.get(priority)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from signalbox.lab.stage import Contender, configured
 
-LEAST_COST_CONFIGURATION = """\
+SCORER_CONFIGURATION = """\
 apiVersion: llm-d.ai/v1alpha1
 kind: EndpointPickerConfig
 plugins:
@@ -13,6 +13,24 @@ schedulingProfiles:
   - name: default
     plugins:
       - pluginRef: least-cost-scorer
+"""
+LEAST_COST_CONFIGURATION = """\
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+featureGates: [flowControl]
+plugins:
+  - type: least-cost-scorer
+  - type: pace-detector
+  - type: long-prompt-holdback-policy
+  - type: short-prompts-first-ordering-policy
+schedulingProfiles:
+  - name: default
+    plugins:
+      - pluginRef: least-cost-scorer
+flowControl:
+  saturationDetector: {pluginRef: pace-detector}
+  usageLimitPolicyPluginRef: long-prompt-holdback-policy
+  defaultPriorityBand: {orderingPolicyRef: short-prompts-first-ordering-policy}
 """
 
 WITH_PARAMETERS = "least-cost:"
@@ -31,13 +49,15 @@ def least_cost_with(name: str) -> Contender:
 
 ABLATION = {
     "least-cost": "least-cost",
+    "least-cost-scorer": "nobody held back",
     f"{WITH_PARAMETERS}crowdingWeight=0": "no crowding",
     f"{WITH_PARAMETERS}laterWeight=0": "no later",
-    f"{WITH_PARAMETERS}decodeWeight=0": "no decode",
 }
-"""`least-cost` without one of its terms at a time: what to call each."""
+"""`least-cost` without one of its parts at a time: what to call each."""
 
 LEAST_COST = configured(LEAST_COST_CONFIGURATION, "least-cost")
+LEAST_COST_SCORER = configured(SCORER_CONFIGURATION, "least-cost-scorer")
+"""Its choice of an endpoint alone."""
 LEAST_COST_PRECISE = configured(
     LEAST_COST_CONFIGURATION.replace("plugins:\n", "plugins:\n  - type: precise-prefix-cache-producer\n", 1),
     "least-cost-precise",

@@ -14,11 +14,10 @@ MOONCAKE = "mooncake_conversation.jsonl.gz"
 CONVERSATION = "azure_llm_2023_conv.csv.gz"
 CODE = "azure_llm_2023_code.csv.gz"
 
-VARIANTS = 14
 _BEGINS = {
-    MOONCAKE: (10, 30, 45, 20, 38, 52, 3, 24, 15, 33, 6.5, 41.5, 27, 49),
-    CONVERSATION: (5, 25, 40, 15, 33, 50, 10.5, 45.5, 0, 20, 29.5, 37, 2.5, 22.5),
-    CODE: (3, 20, 35, 12, 44, 27, 0, 40, 8, 30, 16, 23.5, 5.5, 33),
+    MOONCAKE: (10, 30, 45, 20, 38, 52, 3, 24, 15, 33, 6.5, 41.5, 27, 49, 0.5, 17.5, 35.5, 47),
+    CONVERSATION: (5, 25, 40, 15, 33, 50, 10.5, 45.5, 0, 20, 29.5, 37, 2.5, 22.5, 8, 17.5, 31, 48),
+    CODE: (3, 20, 35, 12, 44, 27, 0, 40, 8, 30, 16, 23.5, 5.5, 33, 1.5, 18, 25.5, 42),
 }
 """Minute at which each variant's window begins."""
 _PREFIXES = (
@@ -36,8 +35,13 @@ _PREFIXES = (
     (40, 0.9, 6144),
     (180, 0.6, 5120),
     (90, 1.1, 7168),
+    (140, 0.4, 6144),
+    (70, 0.7, 5120),
+    (350, 1.0, 7168),
+    (110, 0.1, 8192),
 )
 """Each variant's number of shared prefixes, how unevenly they are asked for (Zipf), and their tokens."""
+VARIANTS = len(_PREFIXES)
 _ADAPTERS = (
     (32, 1.0),
     (64, 0.8),
@@ -53,6 +57,10 @@ _ADAPTERS = (
     (26, 0.9),
     (60, 1.0),
     (34, 1.2),
+    (50, 1.0),
+    (38, 0.8),
+    (22, 1.1),
+    (46, 1.2),
 )
 """Each variant's number of adapters and the exponent of their popularity (Zipf)."""
 

@@ -14,9 +14,10 @@ PRIOR_HOLD = 5.0
 
 POOL_GAIN = 0.02
 GAIN = 0.1
-"""How far an average moves towards one answer: of the pool, of one endpoint. An endpoint's begins at the pool's: were
-it the first answer's, one that came fast by chance would draw every prompt until the next few have ended."""
-
+PACE_GAIN = 0.25
+"""How far an average moves towards one answer: of the pool, of one endpoint, and of one endpoint's pace, which changes
+sooner than how long its requests stay. An endpoint's begins at the pool's: were it the first answer's, one that came
+fast by chance would draw every prompt until the next few have ended."""
 
 WINDOW = 0.12
 """Of the time a request takes on average: how long a prompt counts as sent lately. Longer ones say less about what an
@@ -40,16 +41,27 @@ class Answers:
         self.token_seconds = 0.0
         """Seconds per output token after the first, over the pool; 0 before any was seen."""
         self._paced = 0  # answers whose pace is known
-        self._hold = _Average(PRIOR_HOLD)
-        self._pace = _Average(0.0)
+        self._hold = _Average(PRIOR_HOLD, GAIN)
+        self._pace = _Average(0.0, PACE_GAIN)
 
     def hold(self, size: int) -> Floats:
         """Return for all rows up to ``size`` how long a request stays, in seconds."""
         return self._hold.column(size)
 
     def pace(self, size: int) -> Floats:
-        """Return for all rows up to ``size`` the seconds per output token. Another array after each change."""
+        """Return for all rows up to ``size`` the seconds per output token, 0 before any was seen. Another array after
+        each change."""
         return self._pace.column(size)
+
+    @property
+    def paced(self) -> int:
+        """Answers whose pace has been seen."""
+        return self._paced
+
+    def lasting(self) -> tuple[float, float]:
+        """Return the same as `window` for prompts that were sent within the time that a request takes."""
+        seconds = max(self.hold_seconds, LEAST_WINDOW)
+        return seconds, 1.0 / max(self.tokens, 1.0)
 
     def window(self) -> tuple[float, float]:
         """Return the seconds for which a prompt counts as sent lately, and one over the tokens that an answer gets in
@@ -68,9 +80,9 @@ class Answers:
             return None
         self.tokens += POOL_GAIN * (tokens - self.tokens)
         self.shortness += POOL_GAIN * (1.0 / max(tokens, 1.0) - self.shortness)
-        if first_token is None or tokens < 2:
+        pace = pace_of(tokens, first_token, seconds)
+        if pace is None:
             return None
-        pace = max(seconds - first_token, 0.0) / (tokens - 1)
         self._paced += 1
         self.token_seconds += max(POOL_GAIN, 1.0 / self._paced) * (pace - self.token_seconds)
         self._pace.take(row, pace, self.token_seconds)
@@ -82,11 +94,20 @@ class Answers:
         self._pace.forget(row, self.token_seconds)
 
 
+def pace_of(tokens: float | None, first_token: float | None, seconds: float) -> float | None:
+    """Return the seconds per token of an answer that took ``seconds`` from its choice on, ``first_token`` of them until
+    it began; ``None`` where that cannot be known."""
+    if tokens is None or first_token is None or tokens < 2:
+        return None
+    return max(seconds - first_token, 0.0) / (tokens - 1)
+
+
 class _Average:
     """One number for each row, and which rows have one of their own."""
 
-    def __init__(self, usual: float) -> None:
+    def __init__(self, usual: float, gain: float) -> None:
         self._usual = usual
+        self._gain = gain
         self._own: Floats = np.full(8, usual)
         self._seen: Mask = np.zeros(8, bool)
         self._values: Floats | None = None
@@ -103,7 +124,7 @@ class _Average:
         """Move a row's number; rows without one of their own become the pool's, ``usual``."""
         self._fit(row + 1)
         known = float(self._own[row]) if self._seen[row] else usual
-        self._own[row] = known + GAIN * (value - known)
+        self._own[row] = known + self._gain * (value - known)
         self._seen[row] = True
         self._usual = usual
         self._values = None

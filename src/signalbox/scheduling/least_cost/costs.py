@@ -7,16 +7,6 @@ import numpy as np
 
 from signalbox.pool import Floats
 
-KV_READ_TOKENS = 700.0
-"""Tokens of KV cache that attention reads in the time in which one prompt token is computed. Two bytes for each K and V
-value are read where a prompt token takes two operations for each parameter: 640 for Llama 3.1 8B on an H100, 1,240 on
-an A100. The term it scales is small, so one number serves."""
-
-SEQUENCE_TOKENS = 0.8
-"""What a decoding sequence adds to a step besides its reads (scheduling, sampling), in prompt tokens: 30 us where one
-takes 33 us."""
-
-
 OWN_PACE = 2.0
 """What the pace of this request's answer counts, against what it is to each of the others. More than one, as the pace
 where long prompts gather is about to be worse than it is found."""
@@ -27,8 +17,6 @@ class Weights(msgspec.Struct, frozen=True):
 
     later: float
     """A second of the server's time that this request's prefill takes from those that are to come."""
-    decode: float
-    """A second of this request's own answer."""
     crowding: float
     """An answer at the target pace, against one that takes no time."""
 
@@ -83,20 +71,14 @@ def slowness(token_seconds: Floats, target_seconds: float) -> Floats:
 def seconds(outlook: Outlook, weights: Weights) -> Floats:
     """Return the cost of each endpoint: with s for `Outlook.seconds_per_token`, ::
 
-        s * (ahead + (1 + later) * uncached
-             + decode * answer_tokens * (context / KV_READ_TOKENS + requests * SEQUENCE_TOKENS))
-        + crowding * (requests * stall + OWN_PACE * slowness)
+        s * (ahead + (1 + later) * uncached) + crowding * (requests * stall + OWN_PACE * slowness)
 
     The wait; this request's own prefill, counted for itself and for those to come, who have the server for so much
-    less; this request's answer, every token of which takes the longer the more neighbours it has; what it is to
-    each of the neighbours, for chunks of a prompt share their steps with answers in progress; and what its own pace
-    will be.
+    less; what it is to each of the neighbours, for chunks of a prompt share their steps with answers in progress; and
+    what its own pace will be.
     """
-    per_step = weights.decode * outlook.answer_tokens
     cost = outlook.uncached * (1.0 + weights.later)
     cost += outlook.ahead
-    cost += outlook.context * (per_step / KV_READ_TOKENS)
-    cost += outlook.requests * (per_step * SEQUENCE_TOKENS)
     cost *= outlook.seconds_per_token
     cost += (outlook.stall * outlook.requests + outlook.slowness * OWN_PACE) * weights.crowding
     return cost

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from signalbox.scheduling.least_cost.costs import KV_READ_TOKENS, OWN_PACE, SEQUENCE_TOKENS, Weights
+from signalbox.scheduling.least_cost.costs import OWN_PACE, Weights
 
 Numbers = Sequence[float]
 
@@ -26,31 +26,23 @@ def seconds_few(
     uncached: Numbers,
     ahead: Numbers,
     requests: Numbers,
-    context: Numbers,
     speeds: Numbers,
     answers: AnswersFew,
 ) -> list[float]:
     """Return `seconds` of an `Outlook` of these, with its `stall` and `slowness`."""
     own = 1.0 + weights.later
-    per_step = weights.decode * answers.tokens
-    per_context, per_request = per_step / KV_READ_TOKENS, per_step * SEQUENCE_TOKENS
     tokens = max(answers.tokens, 1.0)
     target = answers.target_seconds
     scale = 1.0 / (tokens * target * target)
     shortness, crowding = answers.shortness, weights.crowding
     costs = []
-    for new, before, count, held, speed, pace in zip(
-        uncached, ahead, requests, context, speeds, answers.paces, strict=True
-    ):
+    for new, before, count, speed, pace in zip(uncached, ahead, requests, speeds, answers.paces, strict=True):
         delay = speed * new
         stall = (delay * shortness + 2.0 * pace) * delay * scale
         slowness = pace / target
         slowness *= slowness
         slowness *= OWN_PACE
-        costs.append(
-            (new * own + before + held * per_context + count * per_request) * speed
-            + (stall * count + slowness) * crowding
-        )
+        costs.append((new * own + before) * speed + (stall * count + slowness) * crowding)
     return costs
 
 

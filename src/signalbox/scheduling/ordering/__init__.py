@@ -2,6 +2,7 @@
 
 from signalbox.scheduling.ordering.edf import EarliestDeadlineFirst
 from signalbox.scheduling.ordering.fcfs import FirstComeFirstServed
+from signalbox.scheduling.ordering.short_prompts_first import ShortPromptsFirst
 from signalbox.scheduling.ordering.slo_deadline import SLODeadline
 
-__all__ = ["EarliestDeadlineFirst", "FirstComeFirstServed", "SLODeadline"]
+__all__ = ["EarliestDeadlineFirst", "FirstComeFirstServed", "SLODeadline", "ShortPromptsFirst"]

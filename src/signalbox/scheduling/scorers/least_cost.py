@@ -23,6 +23,7 @@ from signalbox.scheduling.least_cost import (
     slowness,
     stall,
 )
+from signalbox.scheduling.least_cost.paces import LASTING
 from signalbox.scheduling.observation import Finished, FirstToken
 from signalbox.scheduling.parameters import NotNegative, Positive
 from signalbox.scheduling.plugin import Parameters, Plugin, ScorerPlugin
@@ -39,8 +40,6 @@ class LeastCostParameters(Parameters):
     """Milliseconds per output token that users still find fluent. What slows answers down is measured against it."""
     later_weight: NotNegative = 1.0
     """What a second of the server's time counts that computing this prompt takes from requests to come."""
-    decode_weight: NotNegative = 0.15
-    """What a second of the answer counts against a second until it begins."""
     crowding_weight: NotNegative = 1.5
     """What an answer at the target pace costs, in seconds; others by the square of their pace."""
     adapter_load_ms: NotNegative = 100.0
@@ -53,10 +52,10 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
     Formula: ``least / cost`` of the costs in seconds, 1 within 1 % and 1 ms of the least. A cost sums: prompt tokens
     queued there and this prompt's uncached ones over the prefill speed; the latter again laterWeight times for
     requests to come; crowdingWeight times the square of the time per output token over tokenTargetMs: what this prompt
-    adds to it for each request there, and twice it for this one's answer; decodeWeight times what its neighbours add
-    to its answer; the wait for KV cache where it does not fit; the wait for an adapter's weights or slot, and a price
-    for the slot it takes. Speeds and answers are learned from streamed answers, for each endpoint, and kept on a
-    reload. Without metrics it goes by what is in flight. Source: none, see docs/least-cost.md.
+    adds to it for each request there, and twice it for this one's answer; the wait for KV cache where it does not fit;
+    the wait for an adapter's weights or slot, and a price for the slot it takes. Speeds and answers are learned from
+    streamed answers, for each endpoint, and kept on a reload. Without metrics it goes by what is in flight. Source:
+    none, see docs/least-cost.md.
     """
 
     type = "least-cost-scorer"
@@ -65,13 +64,12 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
 
     def __init__(self, parameters: LeastCostParameters | None = None, name: str = "") -> None:
         super().__init__(parameters, name)
-        self._weights = Weights(
-            self.parameters.later_weight, self.parameters.decode_weight, self.parameters.crowding_weight
-        )
+        self._weights = Weights(self.parameters.later_weight, self.parameters.crowding_weight)
         self._speeds = Speeds()
         self._answers = Answers()
         self._paces = Paces()
-        self._sent = Sent()
+        self._sent = Sent()  # lately
+        self._lasting = Sent()  # within the time that a request takes
         self._slots = Slots()
         self._strangers = Strangers()
         self._prompt = 1024.0  # mean of what prompts left to compute, in tokens
@@ -120,9 +118,7 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
             capacity = columns.block_size[rows] * columns.kv_blocks[rows]
             context = np.maximum(context, columns.kv_usage[rows] * capacity)
         speeds = self._speeds.column(size)[rows]
-        window, share = answers.window()
-        sent = self._sent.column(size, cycle.now, window)[rows] * share
-        paces = self._paces.expected(rows, speeds, requests, context, sent, answers.pace(size)[rows])
+        paces = self._expected(cycle, rows, speeds, requests, context)
         target = self.parameters.token_target_ms / 1000.0
         return Outlook(
             uncached,
@@ -134,6 +130,35 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
             slowness(paces, target),
             answers.tokens,
         )
+
+    @property
+    def paced(self) -> int:
+        """Answers whose pace it has learned from."""
+        return self._answers.paced
+
+    @property
+    def token_seconds(self) -> float:
+        """Seconds per token of the answers that ended lately, all endpoints together; 0 before any was seen."""
+        return self._answers.token_seconds
+
+    def paces(self, cycle: Cycle, rows: Rows) -> Floats:
+        """Return the seconds per token at which an answer that begins now is expected to come from each of ``rows``,
+        whatever its prompt. Of requests that are not ours it knows what they have done to the answers that ended."""
+        columns = cycle.columns
+        requests, context = columns.requests(rows), columns.believed(columns.context_tokens, rows)
+        return self._expected(cycle, rows, self._speeds.column(columns.size)[rows], requests, context)
+
+    def _expected(self, cycle: Cycle, rows: Rows, speeds: Floats, requests: Floats, context: Floats) -> Floats:
+        size, measured = cycle.columns.size, self._answers.pace(cycle.columns.size)
+        return self._paces.expected(rows, speeds, requests, context, self._load(size, cycle.now)[rows], measured[rows])
+
+    def _load(self, size: int, now: float) -> Floats:
+        """Return for every row the prompt tokens it computes for each token of an answer, by what was sent there."""
+        window, share = self._answers.window()
+        longer, longer_share = self._answers.lasting()
+        load: Floats = self._sent.column(size, now, window) * (share * (1.0 - LASTING))
+        load += self._lasting.column(size, now, longer) * (longer_share * LASTING)
+        return load
 
     def adapter_wait(self, cycle: Cycle, rows: Rows) -> Floats:
         """Return the seconds until the adapter that is asked for has a slot and its weights on each of ``rows``."""
@@ -163,12 +188,11 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
             else:
                 context = few.floored(context)
         speeds = few.entries(self._speeds.column(size), rows)
-        window, share = answers.window()
-        sent = [tokens * share for tokens in few.entries(self._sent.column(size, cycle.now, window), rows)]
+        sent = few.entries(self._load(size, cycle.now), rows)
         measured = few.entries(answers.pace(size), rows)
         paces = self._paces.expected_few(rows, speeds, requests, context, sent, measured)
         told = AnswersFew(paces, self.parameters.token_target_ms / 1000.0, answers.tokens, answers.shortness)
-        costs = seconds_few(self._weights, uncached, ahead, requests, context, speeds, told)
+        costs = seconds_few(self._weights, uncached, ahead, requests, speeds, told)
         if columns.report.tells_capacity:
             tokens, per_token = cycle.prompt_tokens + answers.tokens, few.entries(columns.kv_per_token, rows)
             if max([(held + tokens) * share for held, share in zip(context, per_token, strict=True)]) > 1.0:
@@ -185,15 +209,19 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
         """Count the request among those of its adapter, and its prompt among those sent lately."""
         row = decision.rows[0]
         self._slots.routed(cycle.target, row)
-        self._sent.add(row, _uncached(cycle, row))
+        self._add(row, _uncached(cycle, row))
 
     def moved(self, cycle: Cycle, decision: Decision, row: int) -> None:
         """Count the request where it is."""
         first = decision.rows[0]
         self._slots.finished(cycle.target, first)
         self._slots.routed(cycle.target, row)
-        self._sent.add(first, -_uncached(cycle, first))
-        self._sent.add(row, _uncached(cycle, row))
+        self._add(first, -_uncached(cycle, first))
+        self._add(row, _uncached(cycle, row))
+
+    def _add(self, row: int, tokens: float) -> None:
+        self._sent.add(row, tokens)
+        self._lasting.add(row, tokens)
 
     def first_token(self, observation: FirstToken) -> None:
         """Learn the endpoint's speed."""
@@ -218,12 +246,13 @@ class LeastCostScorer(ScorerPlugin[LeastCostParameters]):
         self._answers.forget(endpoint.row)
         self._slots.forget(endpoint.row)
         self._sent.forget(endpoint.row)
+        self._lasting.forget(endpoint.row)
 
     def adopt(self, previous: Plugin[LeastCostParameters]) -> None:
         """Keep everything learned."""
         assert isinstance(previous, LeastCostScorer)
         self._speeds, self._answers, self._slots = previous._speeds, previous._answers, previous._slots
-        self._paces, self._sent = previous._paces, previous._sent
+        self._paces, self._sent, self._lasting = previous._paces, previous._sent, previous._lasting
         self._prompt = previous._prompt
 
 
