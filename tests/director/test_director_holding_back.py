@@ -31,6 +31,7 @@ class Clients:
         self.director = Director(pool, rules, rng=random.Random(3))
         self.now = 0.0
         self.in_flight: list[Routed] = []
+        self.gone: list[Waiting] = []
 
     def ask(self, prompt: str) -> Routed | Waiting:
         body = json.dumps({"model": "m", "prompt": prompt, "max_tokens": 10, "stream": True}).encode()
@@ -53,7 +54,23 @@ class Clients:
         found = self.director.dispatch(self.now)
         self.in_flight += [outcome for _, outcome in found if isinstance(outcome, Routed)]
         assert len(found) == sum(isinstance(outcome, Routed) for _, outcome in found)
+        self.gone += [waiting for waiting, _ in found]
         return [waiting for waiting, _ in found]
+
+    def hold(self) -> Waiting:
+        """A long prompt that has to wait."""
+        held = self.ask(LONG)
+        assert isinstance(held, Waiting)
+        return held
+
+    def seconds_until_gone(self, held: Waiting, token_seconds: float) -> float:
+        """Short prompts keep coming, whose answers have this pace, until ``held`` goes."""
+        began, gone = self.now, list[Waiting]()
+        while held not in gone:
+            self.keep_busy(token_seconds, 1)
+            gone += self.gone
+            self.gone.clear()
+        return self.now - began
 
     def rest(self, token_seconds: float) -> None:
         """Everybody gets an answer."""
@@ -76,8 +93,7 @@ class Clients:
 def test_a_long_prompt_waits_while_answers_are_slow_and_short_ones_pass(pool: Pool) -> None:
     clients = Clients(pool)
     clients.keep_busy(0.06)
-    held = clients.ask(LONG)
-    assert isinstance(held, Waiting)
+    held = clients.hold()
     assert 1.0 <= held.wait.saturation < 2.0
     assert held.wait.ceiling == 1.0
     assert isinstance(clients.ask(SHORT), Routed)
@@ -88,33 +104,13 @@ def test_a_long_prompt_waits_while_answers_are_slow_and_short_ones_pass(pool: Po
 def test_it_goes_when_answers_have_become_faster(pool: Pool) -> None:
     clients = Clients(pool)
     clients.keep_busy(0.06)
-    held = clients.ask(LONG)
-    assert isinstance(held, Waiting)
-    gone: list[Waiting] = []
-    began = clients.now
-    while held not in gone:
-        clients.now += 0.05
-        clients.ask(SHORT)
-        gone += clients.dispatched()
-        while len(clients.in_flight) > 10:
-            clients.answer(0.01)
-    assert clients.now < began + 9.0, "not for having waited as long as anybody does"
+    assert clients.seconds_until_gone(clients.hold(), 0.01) < 9.0, "not for having waited as long as anybody does"
 
 
 def test_it_goes_after_ten_seconds_however_slow_answers_are(pool: Pool) -> None:
     clients = Clients(pool)
     clients.keep_busy(0.06)
-    held = clients.ask(LONG)
-    assert isinstance(held, Waiting)
-    began = clients.now
-    gone: list[Waiting] = []
-    while held not in gone:
-        clients.now += 0.1
-        clients.ask(SHORT)
-        gone += clients.dispatched()
-        while len(clients.in_flight) > 10:
-            clients.answer(0.07)
-    assert clients.now == pytest.approx(began + 10.0, abs=0.11)
+    assert clients.seconds_until_gone(clients.hold(), 0.07) == pytest.approx(10.0, abs=0.11)
     clients.rest(0.06)
     assert not pool.columns.inflight.any(), "nothing is left of anybody"
 
