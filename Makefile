@@ -65,7 +65,7 @@ lab: $(VENV)/.dev  ## replay the traces in TRACES and make the tables and plots 
 
 lab-contest: $(VENV)/.dev  ## every policy in every scenario of the lab: docs/lab/contest.md and the tables that draw on it (20 min; the oracle, for the lab's bound, some 20 more)
 	$(BIN)/python -m signalbox.lab.contest --traces $(TRACES) --variant 14 --variant 15 --workers $(or $(WORKERS),2) --json docs/lab/contest.json
-	$(BIN)/python -m signalbox.lab.contest --traces $(TRACES) --variant 0 --ablation --workers $(or $(WORKERS),2) --json docs/lab/ablation.json
+	$(BIN)/python -m signalbox.lab.contest --traces $(TRACES) --variant 0 --ablation --scenario mooncake --scenario azure-conversation --scenario azure-code --scenario shared-prefixes --workers $(or $(WORKERS),2) --json docs/lab/ablation.json
 	$(BIN)/python -m signalbox.lab.contest_pages docs
 	$(BIN)/python -m signalbox.lab.contest --traces $(TRACES) --variant 4 --policy least-cost --policy oracle --workers $(or $(WORKERS),2) --json docs/lab/oracle.json
 
