@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -281,8 +282,29 @@ def test_a_newcomer_does_not_pass_by_one_that_may_go() -> None:
     assert order(waiting, 0.7, now=6.0) == ["+0@0"]
 
 
-def test_a_newcomer_passes_by_nobody_of_a_higher_priority_whatever_that_waits_for() -> None:
+def test_who_matters_less_passes_by_one_that_is_held_back_for_itself() -> None:
     waiting = queues({10: band()}, usage_limit=Slim())
-    put(waiting, turn(priority=10, size=100))
-    assert not waiting.admits(turn(arrived=1.0), 1.0, 0.7)
-    assert waiting.admits(turn(priority=20, arrived=1.0), 1.0, 0.7)
+    put(waiting, turn(priority=10, size=100), turn(arrived=1.0))
+    assert waiting.admits(turn(priority=-5, arrived=2.0), 2.0, 0.7) is False, "one of priority 0 waits and may go"
+    assert order(waiting, 0.7, now=2.0) == ["+0@1"]
+    assert waiting.held_up, "the other one still waits for room"
+    assert waiting.admits(turn(arrived=2.0), 2.0, 0.7)
+    assert not waiting.admits(turn(arrived=2.0), 2.0, 0.4), "it may go, and goes first"
+    assert not waiting.admits(turn(arrived=2.0), 2.0, 1.0)
+    assert order(waiting, 0.7, now=6.0) == ["+10@0"]
+
+
+class Patient(StaticUsageLimit):
+    """Who has waited for five seconds goes at any saturation."""
+
+    def ceiling(self, turn: Turn, ceiling: float, now: float) -> float:
+        return math.inf if now - turn.arrived >= 5.0 else ceiling
+
+
+def test_who_may_go_at_any_saturation_goes_from_a_closed_band() -> None:
+    waiting = queues(usage_limit=Patient())
+    put(waiting, turn(), turn(arrived=3.0))
+    assert order(waiting, 9.0, now=4.9) == []
+    assert order(waiting, 9.0, now=5.0) == ["+0@0"]
+    assert waiting.held_up
+    assert order(waiting, 9.0, now=8.0) == ["+0@3"]

@@ -105,8 +105,8 @@ class UsageLimitPlugin(Plugin[P]):
 
     def ceiling(self, turn: Turn, ceiling: float, now: float) -> float:
         """Return how full the pool may be for ``turn``, which has just arrived or is the next of its band;
-        ``ceiling`` is that of the band. A request that arrives may pass by those of its band who wait for a lower
-        ceiling than its own."""
+        ``ceiling`` is that of the band. Who arrives, and who matters less, passes by a band whose next one waits for
+        a lower ceiling than the band's."""
         return ceiling
 
     @abstractmethod

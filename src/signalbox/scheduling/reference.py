@@ -39,8 +39,8 @@ _ROLES = {
     " `flowControl` is on.",
     "ordering policy": "Says which request of a flow goes first. Named by `orderingPolicyRef` of a band.",
     "usage limit policy": "Gives each priority a ceiling: its requests wait while the pool is at least as full as that,"
-    " and so do those of lower priorities. May give single requests another; then who arrives may pass by those of the"
-    " same priority who wait for a lower one. Named by `flowControl.usageLimitPolicyPluginRef`.",
+    " and so do those of lower priorities. May give single requests a lower one; then who arrives, and who matters"
+    " less, may pass by those who wait for it. Named by `flowControl.usageLimitPolicyPluginRef`.",
     "identity source": "Says who sends a request that names no fairness id itself. Listing one is enough; the first"
     " that knows counts.",
 }

@@ -69,9 +69,9 @@ class FlowQueues:
         return None
 
     def admits(self, turn: Turn, now: float, saturation: float) -> bool:
-        """Return whether a request that arrives now need not wait: the pool is not too full for it or for anybody who
-        matters more, and nobody waits who matters as much or more, but for those of its own priority who wait for a
-        lower ceiling than its own."""
+        """Return whether a request that arrives now need not wait: the pool is not too full for it or for those who
+        matter more, and nobody waits who matters as much or more, but for bands whose next one is held back for itself
+        though the band might go."""
         priority = turn.flow.priority
         self._band(priority, now)
         if self._singles_out:
@@ -82,12 +82,10 @@ class FlowQueues:
         for band, ceiling in zip(self._order, ceilings, strict=True):
             if band.priority == priority:
                 break
-            if band.requests or saturation >= ceiling:
+            if saturation >= ceiling or self._next_may_go(band, ceiling, now, saturation):
                 return False
-        if not band.requests:
-            return saturation < self.ceiling
         # Whoever waits and may go does so first, and is about to.
-        return self._singles_out and self._ceiling(band.peek(now), usual, now) <= saturation < self.ceiling
+        return saturation < self.ceiling and not self._next_may_go(band, usual, now, saturation)
 
     def offer(self, turn: Turn, now: float) -> str | None:
         """Queue a request, or return what is too full for it, in words."""
@@ -100,20 +98,22 @@ class FlowQueues:
         """Take out whose turn it is; ``None`` where nobody may go at this saturation.
 
         Bands are walked from high to low. The first one whose ceiling is reached ends the walk, whether anybody waits
-        in it or not: who matters less does not pass by who matters more.
+        in it or not: who matters less does not pass by who matters more. It does pass by one that is held back for
+        itself, and not for want of room for its band.
         """
         self.held_up = False
         if not len(self._waiting):
             return None
-        for band, usual in zip(self._order, self._ceilings(saturation), strict=True):
-            ceiling = self._ceiling(band.peek(now), usual, now) if self._singles_out and band.requests else usual
-            if saturation >= ceiling:
-                self.held_up = saturation >= 1 or ceiling > 0
-                return None
-            if band.requests:
+        for band, ceiling in zip(self._order, self._ceilings(saturation), strict=True):
+            if self._next_may_go(band, ceiling, now, saturation):
+                self.held_up = False
                 turn = band.take(now)
                 self._forget(turn)
                 return turn
+            if saturation >= ceiling:
+                self.held_up = self.held_up or saturation >= 1 or ceiling > 0
+                return None
+            self.held_up = self.held_up or bool(band.requests)
         return None
 
     def withdraw(self, turn: Turn, now: float) -> bool:
@@ -210,6 +210,12 @@ class FlowQueues:
         except Exception as error:
             self.settings.faults.note(plugin.name, error)
             return [1.0] * len(self._priorities)
+
+    def _next_may_go(self, band: Band, ceiling: float, now: float, saturation: float) -> bool:
+        """Whether somebody waits in a band, and the next one may go at this saturation."""
+        if not band.requests:
+            return False
+        return saturation < (self._ceiling(band.peek(now), ceiling, now) if self._singles_out else ceiling)
 
     def _ceiling(self, turn: Turn, ceiling: float, now: float) -> float:
         if not self._singles_out:
