@@ -113,17 +113,21 @@ class Unconnected(ScorerPlugin[Parameters]):
         raise NotImplementedError
 
 
+def started(directory: Path) -> tuple[Path, ConfigurationFile, Director]:
+    """A good configuration, what follows it, and who decides by it."""
+    path = directory / "config.yaml"
+    path.write_text(GOOD)
+    file, pool = ConfigurationFile(path), Pool("p")
+    return path, file, Director(pool, starting_rules(file.load(), pool, {}))
+
+
 async def test_a_reload_survives_a_plugin_that_fails_while_it_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = load_registry()
     found = Registry({**registry.types, "unconnected": Unconnected}, {}, frozenset({"unconnected"}))
     monkeypatch.setattr(loader, "load_registry", lambda: found)
-    path = tmp_path / "config.yaml"
-    path.write_text(GOOD)
-    file = ConfigurationFile(path)
-    pool = Pool("p")
-    director = Director(pool, starting_rules(file.load(), pool, {}))
+    path, file, director = started(tmp_path)
     first = director.rules
     following = asyncio.create_task(file.follow(director))
     async with asyncio.timeout(30):
@@ -139,11 +143,7 @@ async def test_a_reload_survives_a_plugin_that_fails_while_it_is_loaded(
 async def test_a_check_that_fails_by_itself_is_a_refusal_that_names_the_file_and_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text(GOOD)
-    file = ConfigurationFile(path)
-    pool = Pool("p")
-    director = Director(pool, starting_rules(file.load(), pool, {}))
+    path, file, director = started(tmp_path)
     first = director.rules
     failed = asyncio.Event()
     times = 0
@@ -192,11 +192,7 @@ def test_a_threshold_below_the_scrape_interval_is_said(caplog: pytest.LogCapture
 async def test_a_changed_file_takes_over_and_a_bad_one_does_not(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text(GOOD)
-    file = ConfigurationFile(path)
-    pool = Pool("p")
-    director = Director(pool, starting_rules(file.load(), pool, {}))
+    path, file, director = started(tmp_path)
     first = director.rules
     following = asyncio.create_task(file.follow(director))
     async with asyncio.timeout(30):

@@ -117,9 +117,7 @@ class Director(Turns):
 
     def decide(self, arrival: Arrival, request: Request, now: float, started: float) -> Routed | Refused | Waiting:
         """Decide about a request whose body has been read; ``started`` is the stopwatch's time when it came."""
-        journal = self._journal
-        wanted = journal is not None and journal.wants(arrival.request_id, now)
-        return self._decide(arrival, request, now, started, wanted)
+        return self._decide(arrival, request, now, started, self._wants(arrival, now))
 
     def _decide(
         self, arrival: Arrival, request: Request, now: float, started: float, wanted: bool, wait: Wait | None = None
