@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,14 +19,28 @@ from signalbox.lab.policies.cache_aware import CacheAware
 from signalbox.lab.policies.dynamo import Dynamo
 from signalbox.lab.policies.least_request import LeastRequest
 from signalbox.lab.policies.llm_d import WeightedScores, Weights
+from signalbox.lab.policies.ours import LEAST_COST_CONFIGURATION
 from signalbox.lab.policies.peer import Peer
 from signalbox.lab.policies.power_of_two import PowerOfTwo
 from signalbox.lab.policies.random_choice import RandomChoice
 from signalbox.lab.policies.ray_prefix import RayPrefix
 from signalbox.lab.policies.round_robin import RoundRobin
 from signalbox.pool import Columns, Endpoint
-from signalbox.scheduling import Cycle
+from signalbox.scheduling import Cycle, load_policy
 from signalbox.scheduling.prefix import PrefixMatch
+
+
+def test_least_cost_is_the_configuration_that_we_recommend() -> None:
+    example = Path(__file__).parents[2] / "examples/scheduling/least-cost.yaml"
+
+    def meaning(text: str) -> object:
+        policy = load_policy(text, name="it")
+        flow = policy.flow
+        assert flow is not None
+        plugins = [(plugin.type, plugin.parameters) for plugin in policy.plugins]
+        return plugins, policy.detector.type, flow.usage_limit.type, flow.default.ordering.type, flow.ttl
+
+    assert meaning(LEAST_COST_CONFIGURATION) == meaning(example.read_text())
 
 
 def found(count: int, *, held: Sequence[float] | None = None, total: int = 10, **columns: Sequence[float]) -> Cycle:
